@@ -1,0 +1,1 @@
+"""Complete study -> findings: gates, pipeline, worker."""

@@ -1,0 +1,1 @@
+"""PACS -> complete study: receive, keep, assemble, choose a series."""

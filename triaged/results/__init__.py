@@ -1,0 +1,1 @@
+"""Findings -> DICOM objects -> PACS."""

@@ -1,0 +1,1 @@
+"""The board in a browser, the JSON API, health and metrics."""

@@ -1,0 +1,1 @@
+"""Findings -> order: urgency, due times, the reading list."""
