@@ -26,7 +26,7 @@ class Volume:
     affine_lps: NDArray[np.float64]
     sources: tuple[tuple[str, int], ...] = ()
     lossy: bool = False
-    oriented: bool = True                        # False: the affine was guessed, left and right are unknown
+    oriented: bool = True  # False: the affine was guessed, left and right are unknown
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.hu.dtype != np.int16:

@@ -91,14 +91,14 @@ class Reason(StrEnum):
 class Flag(StrEnum):
     """Something about an analysed study that its reader should know."""
 
-    PARTIAL = "partial"                          # the hard timeout passed with images missing
-    LOSSY = "lossy"                              # LossyImageCompression = 01 at the source
-    UNCALIBRATED = "uncalibrated"                # the score is a score, not a probability
-    RESEARCH_WEIGHTS = "research_weights"        # some model was trained on synthetic data
+    PARTIAL = "partial"  # the hard timeout passed with images missing
+    LOSSY = "lossy"  # LossyImageCompression = 01 at the source
+    UNCALIBRATED = "uncalibrated"  # the score is a score, not a probability
+    RESEARCH_WEIGHTS = "research_weights"  # some model was trained on synthetic data
     LUNGS_DISAGREE = "lungs_disagree"
-    SIDES_BY_SIZE = "sides_by_size"              # right and left named by size, not by patient orientation
+    SIDES_BY_SIZE = "sides_by_size"  # right and left named by size, not by patient orientation
     THICK_SLICES = "thick_slices"
-    LUNG_CUT_OFF = "lung_cut_off"                # lung reaches the first or last slice
+    LUNG_CUT_OFF = "lung_cut_off"  # lung reaches the first or last slice
     CONTRAST = "contrast"
 
 
@@ -113,12 +113,12 @@ class Role(StrEnum):
 class DeliveryState(StrEnum):
     """Life of one result object on its way to the PACS."""
 
-    WAITING = "waiting"          # not yet encoded, or encoded and inside the publish-quiet time
+    WAITING = "waiting"  # not yet encoded, or encoded and inside the publish-quiet time
     SENDING = "sending"
-    SENT = "sent"                # the PACS answered Success
-    CONFIRMED = "confirmed"      # and showed it again: it came back to us, or was found by query
-    PARKED = "parked"            # permanent error, or out of attempts: a person must look
-    SUPERSEDED = "superseded"    # a newer revision was made before this one was sent
+    SENT = "sent"  # the PACS answered Success
+    CONFIRMED = "confirmed"  # and showed it again: it came back to us, or was found by query
+    PARKED = "parked"  # permanent error, or out of attempts: a person must look
+    SUPERSEDED = "superseded"  # a newer revision was made before this one was sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +134,8 @@ class StudyHeader:
     issuer_of_patient_id: str = ""
     accession_number: str = ""
     study_description: str = ""
-    study_date: str = ""                         # DA, as sent
-    study_time: str = ""                         # TM, as sent
+    study_date: str = ""  # DA, as sent
+    study_time: str = ""  # TM, as sent
     institution: str = ""
     station: str = ""
 
@@ -180,7 +180,7 @@ class InstanceHeader:
     model_name: str = ""
     lossy: bool = False
     has_pixels: bool = True
-    patient_key: str = ""                        # digest of PatientID, issuer and birth date: equality without identity
+    patient_key: str = ""  # digest of PatientID, issuer and birth date: equality without identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,19 +190,19 @@ class Choice:
     series_uid: str
     reason: str
     slices: int
-    input_digest: str                            # sha256 over the sorted SOP Instance UIDs
+    input_digest: str  # sha256 over the sorted SOP Instance UIDs
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelIdentity:
     """One algorithm that took part. The single source of name and version for SEG, SR, API and audit."""
 
-    role: str                                    # "lungs" | "triage"
+    role: str  # "lungs" | "triage"
     name: str
     version: str
-    sha256: str = ""                             # of the bundle's tensors; empty for a method without weights
-    synthetic: bool = False                      # trained on phantoms
-    parameters: str = ""                         # thresholds and the like, for the SR
+    sha256: str = ""  # of the bundle's tensors; empty for a method without weights
+    synthetic: bool = False  # trained on phantoms
+    parameters: str = ""  # thresholds and the like, for the SR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +223,7 @@ class Findings:
     covid_probability: float | None = None
     affected_fraction_left: float | None = None
     affected_fraction_right: float | None = None
-    affected_fraction: float | None = None       # the larger of the two sides: severity
+    affected_fraction: float | None = None  # the larger of the two sides: severity
     lung_volume_ml_left: float | None = None
     lung_volume_ml_right: float | None = None
     lesion_volume_ml_left: float | None = None
@@ -246,8 +246,8 @@ class Outcome:
     """How an analysis ended: exactly one of analysed, not analysed (reason) and failed (error)."""
 
     state: StudyState
-    reason_code: str | None = None               # a Reason, or the class name of the error
-    reason: str | None = None                    # in words
+    reason_code: str | None = None  # a Reason, or the class name of the error
+    reason: str | None = None  # in words
     choice: Choice | None = None
     findings: Findings | None = None
 
@@ -270,23 +270,23 @@ class Study:
     calling_ae: str = ""
     called_ae: str = ""
     order_priority: OrderPriority = OrderPriority.UNKNOWN
-    priority_source: str = ""                    # "rule 2: called AE STATCT", "dr.a", ...
+    priority_source: str = ""  # "rule 2: called AE STATCT", "dr.a", ...
     state: StudyState = StudyState.RECEIVING
     reason_code: str | None = None
     reason: str | None = None
-    revision: int = 0                            # 0: never analysed
+    revision: int = 0  # 0: never analysed
     attempts: int = 0
-    generation: int = 0                          # counts arrivals that may change the selection
+    generation: int = 0  # counts arrivals that may change the selection
     examined_generation: int = 0
     partial: bool = False
-    is_reference: bool = False                   # a prior: shown apart, never promoted
+    is_reference: bool = False  # a prior: shown apart, never promoted
     instance_count: int = 0
     choice: Choice | None = None
     findings: Findings | None = None
-    urgency: float = 0.0                         # the largest over revisions; only a person lowers it
+    urgency: float = 0.0  # the largest over revisions; only a person lowers it
     tier: Tier = Tier.REST
     baseline_due: datetime
-    due: datetime                                # with AI; equals baseline_due where it does not promote
+    due: datetime  # with AI; equals baseline_due where it does not promote
     reading: Reading = Reading.UNREAD
     reader: str = ""
     reading_expires_at: datetime | None = None
@@ -295,7 +295,7 @@ class Study:
     pinned_at: datetime | None = None
     pinned_by: str = ""
     pin_reason: str = ""
-    completed_at: datetime | None = None         # when the present outcome was committed
+    completed_at: datetime | None = None  # when the present outcome was committed
 
     @property
     def study_uid(self) -> str:
@@ -327,7 +327,7 @@ class Delivery:
     series_uid: str
     state: DeliveryState
     attempts: int
-    path: str | None                             # of the encoded bytes, relative to the storage folder
+    path: str | None  # of the encoded bytes, relative to the storage folder
     sha256: str | None
     last_error: str | None
     created_at: datetime
