@@ -1,0 +1,145 @@
+"""Where the voxels of a scan lie, and signed distances to simple bodies. Lengths in mm, frame LPS.
+
+A signed distance is negative inside. The distances are good near the surface, which is all that a soft edge needs;
+deep inside and far outside they are only monotonous (the usual first-order forms for ellipsoids).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Field = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """Voxel centres: `affine_lps` maps (slice, row, column) to mm, as in `models.volume`."""
+
+    shape: tuple[int, int, int]
+    affine_lps: NDArray[np.float64]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        s = np.linalg.norm(self.affine_lps[:3, :3], axis=0)
+        return float(s[0]), float(s[1]), float(s[2])
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(abs(np.linalg.det(self.affine_lps[:3, :3]))) / 1000.0
+
+    def slices(self, first: int, last: int) -> Grid:
+        """The grid of slices first (included) to last (excluded)."""
+        return self.box((first, 0, 0), (last, self.shape[1], self.shape[2]))
+
+    def box(self, first: tuple[int, int, int], last: tuple[int, int, int]) -> Grid:
+        """The part of the grid from index `first` (included) to `last` (excluded)."""
+        affine = self.affine_lps.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.asarray(first, float)
+        shape = (last[0] - first[0], last[1] - first[1], last[2] - first[2])
+        return Grid(shape=shape, affine_lps=affine)
+
+    def points(self) -> tuple[Field, Field, Field]:
+        """x, y and z of the voxel centres, each broadcastable to `shape` (small where the axes are the patient's)."""
+        axes = [np.arange(n, dtype=np.float64) for n in self.shape]
+        index = (axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :])
+        found = []
+        for along, offset in zip(self.affine_lps[:3, :3], self.affine_lps[:3, 3], strict=True):
+            value = np.full((1, 1, 1), offset)
+            for step, i in zip(along, index, strict=True):
+                if step != 0.0:
+                    value = value + step * i
+            found.append(value.astype(np.float32))
+        return found[0], found[1], found[2]
+
+    def index_box(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> Grid | None:
+        """The smallest part of the grid that holds the LPS box low..high, or None where they do not meet."""
+        bounds = self.index_bounds(low, high)
+        return None if bounds is None else self.box(*bounds)
+
+    def index_bounds(
+        self, low: NDArray[np.float64], high: NDArray[np.float64]
+    ) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
+        """First (included) and last (excluded) index of the voxels that may lie in the LPS box low..high."""
+        pick = np.array([[(i >> k) & 1 for k in range(3)] for i in range(8)], bool)
+        corners = np.where(pick, high, low) - self.affine_lps[:3, 3]
+        index = corners @ np.linalg.inv(self.affine_lps[:3, :3]).T
+        first = np.maximum(np.floor(index.min(0)).astype(int), 0)
+        last = np.minimum(np.ceil(index.max(0)).astype(int) + 1, self.shape)
+        if np.any(first >= last):
+            return None
+        return (int(first[0]), int(first[1]), int(first[2])), (int(last[0]), int(last[1]), int(last[2]))
+
+
+def ellipsoid(x: Field, y: Field, z: Field, centre: Point, radii: Point) -> Field:
+    """Signed distance to an ellipsoid with axes along x, y and z."""
+    u, v, w = x - centre[0], y - centre[1], z - centre[2]
+    k = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2)
+    slope = np.sqrt((u / radii[0] ** 2) ** 2 + (v / radii[1] ** 2) ** 2 + (w / radii[2] ** 2) ** 2)
+    return np.asarray(k * (k - 1.0) / np.maximum(slope, 1e-6), np.float32)
+
+
+def superellipse(u: Field, v: Field, half_u: Field | float, half_v: Field | float, power: float) -> Field:
+    """Signed distance, along the ray from the centre, to |u/half_u|^power + |v/half_v|^power = 1."""
+    k = (np.abs(u / half_u) ** power + np.abs(v / half_v) ** power) ** (1.0 / power)
+    radius = np.sqrt(u * u + v * v) + 1e-3
+    return np.asarray(radius - radius / np.maximum(k, 1e-5), np.float32)
+
+
+def box(u: Field, v: Field, half_u: float, half_v: float, round_mm: float) -> Field:
+    """Signed distance to a rectangle with rounded corners."""
+    a, b = np.abs(u) - (half_u - round_mm), np.abs(v) - (half_v - round_mm)
+    outside = np.sqrt(np.maximum(a, 0) ** 2 + np.maximum(b, 0) ** 2)
+    return np.asarray(outside + np.minimum(np.maximum(a, b), 0) - round_mm, np.float32)
+
+
+def capsule(x: Field, y: Field, z: Field, start: Point, end: Point, radius_mm: float) -> Field:
+    """Signed distance to a tube with round ends."""
+    a, axis = np.asarray(start, float), np.asarray(end, float) - np.asarray(start, float)
+    u, v, w = x - a[0], y - a[1], z - a[2]
+    t = np.clip((u * axis[0] + v * axis[1] + w * axis[2]) / max(float(axis @ axis), 1e-9), 0.0, 1.0)
+    d = np.sqrt((u - t * axis[0]) ** 2 + (v - t * axis[1]) ** 2 + (w - t * axis[2]) ** 2)
+    return np.asarray(d - radius_mm, np.float32)
+
+
+def blend_union(a: Field, b: Field, round_mm: float) -> Field:
+    """Union of two bodies whose meeting is rounded over `round_mm`."""
+    h = np.maximum(round_mm - np.abs(a - b), 0.0) / round_mm
+    return np.asarray(np.minimum(a, b) - h * h * round_mm * 0.25, np.float32)
+
+
+def blend_cut(a: Field, b: Field, round_mm: float) -> Field:
+    """Body `a` without body `b`, rounded over `round_mm`."""
+    return -blend_union(-a, b, round_mm)
+
+
+class Noise:
+    """A smooth random field, mean 0 and variance 1, that has a value everywhere around the patient."""
+
+    PITCH_MM = 6.0
+    HALF_MM = (252.0, 252.0, 252.0)
+
+    def __init__(self, rng: np.random.Generator, correlation_mm: float) -> None:
+        shape = [round(2 * h / self.PITCH_MM) + 1 for h in self.HALF_MM]
+        raw = rng.standard_normal(shape, dtype=np.float32)
+        smooth = ndimage.gaussian_filter(raw, correlation_mm / self.PITCH_MM, mode="wrap")
+        self._field = (smooth / smooth.std()).astype(np.float32)
+
+    def on(self, grid: Grid) -> Field:
+        """The field on a grid, linearly interpolated, float32 of the grid's shape."""
+        matrix = grid.affine_lps[:3, :3] / self.PITCH_MM
+        offset = (grid.affine_lps[:3, 3] + np.asarray(self.HALF_MM)) / self.PITCH_MM
+        sampled: Field = ndimage.affine_transform(
+            self._field, matrix, offset, output_shape=grid.shape, output=np.float32, order=1, mode="nearest"
+        )
+        return sampled
+
+
+def cover(distance: Field, edge_mm: Field | float) -> Field:
+    """How much of a voxel a body fills, 0..1, where its edge is `edge_mm` wide."""
+    return np.asarray(np.clip(0.5 - distance / edge_mm, 0.0, 1.0), np.float32)
