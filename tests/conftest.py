@@ -12,7 +12,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real CT studies that stands beside the checkout; it is for checking and never part of the project."""
+    """The folder of real CT studies beside the checkout: for checking, never part of the project."""
     folder = Path(os.environ.get("TRIAGED_SHARED_DATA", REPO.parent / "shared" / "data"))
     if not (folder / "MANIFEST.md").is_file():
         pytest.skip(f"no real CT data at {folder} (set TRIAGED_SHARED_DATA)")

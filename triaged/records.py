@@ -261,6 +261,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a study stands: with AI (`tier`, `due`) and as it would stand without (DESIGN section 4)."""
+
+    tier: Tier
+    due: datetime
+    baseline_tier: Tier
+    baseline_due: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """One row of the store: a study as it stands."""
 
@@ -277,16 +287,15 @@ class Study:
     revision: int = 0  # 0: never analysed
     attempts: int = 0
     generation: int = 0  # counts arrivals that may change the selection
-    examined_generation: int = 0
+    settled_generation: int = 0  # the arrivals that assembly has declared complete
+    examined_generation: int = 0  # the arrivals that the present outcome has seen
     partial: bool = False
     is_reference: bool = False  # a prior: shown apart, never promoted
     instance_count: int = 0
     choice: Choice | None = None
     findings: Findings | None = None
     urgency: float = 0.0  # the largest over revisions; only a person lowers it
-    tier: Tier = Tier.REST
-    baseline_due: datetime
-    due: datetime  # with AI; equals baseline_due where it does not promote
+    place: Place
     reading: Reading = Reading.UNREAD
     reader: str = ""
     reading_expires_at: datetime | None = None
@@ -345,3 +354,58 @@ class Event:
     kind: str
     detail: dict[str, object]
     digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """What an association brought for one study since it was last written down."""
+
+    header: StudyHeader
+    association: str
+    calling_ae: str
+    called_ae: str
+    order_priority: OrderPriority
+    priority_source: str
+    place: Place  # used only when the study is new
+    is_reference: bool
+    series: tuple[SeriesRow, ...]  # instance_count: the new ones only
+    new_images: int  # instances that may change the selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """A study with arrivals that no outcome has seen: what assembly decides on. Times on the monotonic clock."""
+
+    study_uid: str
+    state: StudyState
+    generation: int
+    first_mono_s: float  # first arrival since the study was last settled
+    last_arrival_mono_s: float
+    touches: tuple[Touch, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Touch:
+    """One association that brought something for a study; `closed_mono_s` is None while it is open."""
+
+    last_arrival_mono_s: float
+    closed_mono_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A worker's hold on a study. `is_recheck`: it has an outcome, and only a changed selection opens a revision."""
+
+    token: str
+    study: Study
+    is_recheck: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedDelivery:
+    """A result object to be made and sent: its UIDs are fixed when the outcome is committed."""
+
+    role: Role
+    sop_uid: str
+    series_uid: str
+    not_before: datetime

@@ -1,0 +1,106 @@
+"""What an analysis leaves on disk for those after it: masks for the encoder, pictures for the board.
+
+One folder per study and revision under `[storage] path`/results. It is complete and synced before the outcome is
+committed, so that a committed revision always has its folder. Names hold UIDs and numbers only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+MASKS = "masks.npz"
+CORONAL = "coronal.png"  # the X-ray-like view alone: what the picture is composed from
+PICTURE = "picture.png"
+THUMBNAIL = "thumbnail.png"
+KEY_SLICES = "key-slices.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySlice:
+    """One of the most affected axial slices, drawn with the lesion outline."""
+
+    file: str
+    sop_uid: str
+    slice_index: int
+    affected_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Masks:
+    """On the grid of the chosen series, slice by slice in the order of `sources` (SOP Instance UID, frame number)."""
+
+    labels: NDArray[np.uint8]  # (slice, row, column): 0 outside, 1 right lung, 2 left lung
+    lesions: NDArray[np.bool_]
+    sources: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Artefacts:
+    masks: Masks
+    coronal_png: bytes
+    picture_png: bytes
+    thumbnail_png: bytes
+    key_slices: Sequence[tuple[KeySlice, bytes]]
+
+
+def folder(root: Path, study_uid: str, revision: int) -> Path:
+    return root / study_uid / str(revision)
+
+
+def write(root: Path, study_uid: str, revision: int, artefacts: Artefacts) -> Path:
+    """Write the folder of one revision, whole and synced, replacing what a lost claim may have left there."""
+    final = folder(root, study_uid, revision)
+    temporary = final.with_name(f"{revision}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    masks = artefacts.masks
+    np.savez_compressed(
+        temporary / MASKS,
+        labels=masks.labels,
+        lesions=np.packbits(masks.lesions),
+        sop_uids=np.array([uid for uid, _ in masks.sources], dtype="U64"),
+        frames=np.array([frame for _, frame in masks.sources], dtype=np.int32),
+    )
+    (temporary / CORONAL).write_bytes(artefacts.coronal_png)
+    (temporary / PICTURE).write_bytes(artefacts.picture_png)
+    (temporary / THUMBNAIL).write_bytes(artefacts.thumbnail_png)
+    for key, png in artefacts.key_slices:
+        (temporary / key.file).write_bytes(png)
+    (temporary / KEY_SLICES).write_text(json.dumps([asdict(key) for key, _ in artefacts.key_slices]))
+    for path in (*temporary.iterdir(), temporary):
+        sync(path)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    for parent in (final.parent, root):
+        sync(parent)
+    return final
+
+
+def read_masks(path: Path) -> Masks:
+    """The masks of one revision's folder."""
+    with np.load(path / MASKS, allow_pickle=False) as stored:
+        labels: NDArray[np.uint8] = stored["labels"]
+        lesions = np.unpackbits(stored["lesions"], count=labels.size).reshape(labels.shape).astype(bool)
+        sources = tuple((str(u), int(f)) for u, f in zip(stored["sop_uids"], stored["frames"], strict=True))
+    return Masks(labels=labels, lesions=lesions, sources=sources)
+
+
+def read_key_slices(path: Path) -> list[KeySlice]:
+    return [KeySlice(**entry) for entry in json.loads((path / KEY_SLICES).read_text())]
+
+
+def sync(path: Path) -> None:
+    """fsync a file or a folder: after this, a power cut does not take it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

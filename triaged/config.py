@@ -1,0 +1,288 @@
+"""One TOML file -> validated settings. Read once, checked whole, passed down; every mistake is reported at once.
+
+`deploy/triaged.example.toml` documents each key; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from triaged.errors import ConfigError
+from triaged.records import OrderPriority, Role
+
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0 asks the system for one, which tests do
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+# PS3.5 table 6.2-1, AE: at most 16 characters, no backslash, no control characters, not only spaces.
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Dicom(Section):
+    """Our C-STORE listener."""
+
+    ae_title: AETitle = "TRIAGED"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    also_called: tuple[AETitle, ...] = ()
+    calling_ae_titles: tuple[AETitle, ...] = ()
+    networks: tuple[str, ...] = ()
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 25
+    max_pdu: Annotated[int, Field(ge=0)] = 262144
+
+    @field_validator("networks")
+    @classmethod
+    def _networks_parse(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+    @property
+    def called_ae_titles(self) -> tuple[str, ...]:
+        return (self.ae_title, *self.also_called)
+
+    def admits(self, address: str, calling_ae: str) -> bool:
+        """Whether this peer may associate. Nothing listed means loopback only, any calling AE title."""
+        ip = ipaddress.ip_address(address)
+        if not self.networks and not self.calling_ae_titles:
+            return ip.is_loopback
+        if self.networks and not any(ip in ipaddress.ip_network(n) for n in self.networks):
+            return False
+        return not self.calling_ae_titles or calling_ae.strip() in self.calling_ae_titles
+
+
+class Pacs(Section):
+    """Where results go, and whom the optional instance count is asked of."""
+
+    ae_title: AETitle
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+
+
+class Storage(Section):
+    path: Path
+    min_free_mb: Annotated[int, Field(ge=0)] = 2048
+    retention_days: Annotated[float, Field(gt=0)] = 30.0
+    high_water_percent: Annotated[float, Field(gt=0, le=100)] = 85.0
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _expanded(cls, value: object) -> object:
+        return Path(value).expanduser() if isinstance(value, str) else value
+
+
+class Assembly(Section):
+    quiet_s: Annotated[float, Field(gt=0)] = 5.0
+    idle_s: Annotated[float, Field(ge=0)] = 5.0
+    hard_timeout_s: Annotated[float, Field(gt=0)] = 900.0
+    ask_pacs_for_counts: bool = False
+    max_age_days: Annotated[float, Field(gt=0)] | None = 30.0
+
+    @model_validator(mode="after")
+    def _timeout_outlasts_quiet(self) -> Self:
+        if self.hard_timeout_s <= self.quiet_s:
+            raise ValueError("hard_timeout_s must be longer than quiet_s")
+        return self
+
+
+class Analysis(Section):
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|auto)$")] = "auto"
+    lungs: str = "classical-lungs"
+    triage: str = "thresholding"
+    engine: Literal["local"] = "local"
+    workers: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=0)] = 0
+    accept_research_weights: bool = False
+    time_limit_s: Annotated[float, Field(gt=0)] = 600.0
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    max_volume_mb: Annotated[int, Field(ge=16)] = 2048
+
+
+class PriorityRule(Section):
+    """Gives an order priority to the studies it matches. The first rule that matches decides."""
+
+    priority: OrderPriority
+    called_ae: str | None = None
+    calling_ae: str | None = None
+    tag: str | None = None
+    equals: str | None = None
+    contains: str | None = None
+
+    @field_validator("priority", mode="before")
+    @classmethod
+    def _priority_is_named(cls, value: object) -> object:
+        return OrderPriority(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.called_ae is None and self.calling_ae is None and self.tag is None:
+            raise ValueError("a rule needs called_ae, calling_ae or tag")
+        if (self.tag is None) != (self.equals is None and self.contains is None):
+            raise ValueError("tag goes with equals or contains")
+        return self
+
+
+class Worklist(Section):
+    policy: Literal["identification", "severity", "joint", "off"] = "severity"
+    identification_threshold: Fraction = 0.5
+    severity_threshold: Fraction = 0.05
+    promote_past_high: bool = False
+    critical_minutes: Annotated[float, Field(gt=0)] = 30.0
+    high_minutes: Annotated[float, Field(gt=0)] = 60.0
+    routine_minutes: Annotated[float, Field(gt=0)] = 24 * 60.0
+    low_minutes: Annotated[float, Field(gt=0)] = 72 * 60.0
+    claim_minutes: Annotated[float, Field(gt=0)] = 20.0
+    priority: tuple[PriorityRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _targets_in_order(self) -> Self:
+        if not self.critical_minutes <= self.high_minutes <= self.routine_minutes <= self.low_minutes:
+            raise ValueError("0 < critical_minutes <= high_minutes <= routine_minutes <= low_minutes must hold")
+        return self
+
+
+class Results(Section):
+    send: tuple[Role, ...] = (Role.SEG, Role.SR, Role.PICTURE)
+    publish_quiet_s: Annotated[float, Field(ge=0)] = 120.0
+    retry_first_s: Annotated[float, Field(gt=0)] = 30.0
+    retry_longest_s: Annotated[float, Field(gt=0)] = 3600.0
+    max_attempts: Annotated[int, Field(ge=1)] = 40
+
+    @field_validator("send", mode="before")
+    @classmethod
+    def _roles_are_named(cls, value: object) -> object:
+        return tuple(Role(v) for v in value) if isinstance(value, tuple) else value
+
+
+class Web(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    token: str | None = None
+    viewer_url: str | None = None
+    stale_s: Annotated[float, Field(gt=0)] = 15.0
+
+    @field_validator("token")
+    @classmethod
+    def _token_is_long(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < 16:
+            raise ValueError("a token needs at least 16 characters")
+        return value
+
+    @field_validator("viewer_url")
+    @classmethod
+    def _template_is_http(cls, value: str | None) -> str | None:
+        if value is not None:
+            if not value.startswith(("http://", "https://")):
+                raise ValueError("must start with http:// or https://")
+            value.format(study_uid="1.2", accession_number="A", patient_id="P")
+        return value
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @model_validator(mode="after")
+    def _open_addresses_need_a_token(self) -> Self:
+        if not self.is_loopback and self.token is None:
+            raise ValueError(f"host {self.host} is not loopback: set a token")
+        return self
+
+
+class Log(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    json_lines: bool = False
+
+
+class Config(Section):
+    """Everything an admin can say. Frozen: nothing changes it while the daemon runs."""
+
+    mode: Literal["shadow", "live"] = "shadow"
+    installation: Literal["production", "test"] = "production"
+    dicom: Dicom = Dicom()
+    pacs: Pacs | None = None
+    storage: Storage
+    assembly: Assembly = Assembly()
+    analysis: Analysis = Analysis()
+    worklist: Worklist = Worklist()
+    results: Results = Results()
+    web: Web = Web()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _live_results_need_a_pacs(self) -> Self:
+        if self.mode == "live" and self.results.send and self.pacs is None:
+            raise ValueError('mode "live" with [results] send needs a [pacs] section (or send = [])')
+        return self
+
+    @property
+    def delivers(self) -> bool:
+        return self.mode == "live" and self.pacs is not None and bool(self.results.send)
+
+    @property
+    def promotes(self) -> bool:
+        return self.mode == "live" and self.worklist.policy != "off"
+
+    @property
+    def findings_digest(self) -> str:
+        """What, in the settings, can change a finding; part of every result object's UID."""
+        a = self.analysis
+        text = f"{a.lungs}|{a.triage}|{a.device}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def database(self) -> Path:
+        return self.storage.path / "triaged.sqlite3"
+
+    @property
+    def spool(self) -> Path:
+        return self.storage.path / "spool"
+
+    @property
+    def artefacts(self) -> Path:
+        return self.storage.path / "results"
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "(file)"
+
+
+def _listed_as_tuples(value: object) -> object:
+    """TOML has arrays, our frozen settings have tuples."""
+    if isinstance(value, dict):
+        return {k: _listed_as_tuples(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return tuple(_listed_as_tuples(v) for v in value)
+    return value
+
+
+def parse(text: str, source: str = "configuration") -> Config:
+    """Settings from TOML text. Raises ConfigError naming every mistake with its key."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(source, [("(file)", f"not TOML: {error}")]) from error
+    try:
+        return Config.model_validate(_listed_as_tuples(raw))
+    except ValidationError as error:
+        problems = [(_key(e["loc"]), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        raise ConfigError(source, problems) from error
+
+
+def load(path: Path) -> Config:
+    """Settings from a file. Raises ConfigError naming every mistake with its key."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise ConfigError(str(path), [("(file)", error.strerror or "cannot be read")]) from error

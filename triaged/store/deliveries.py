@@ -1,0 +1,150 @@
+"""Result objects on their way to the PACS. The UIDs are fixed with the outcome; the bytes are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from triaged.clock import Now
+from triaged.records import Delivery, DeliveryState, PlannedDelivery
+from triaged.store import rows
+
+if TYPE_CHECKING:
+    from triaged.store.store import Store
+
+
+class Deliveries:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def plan(self, study_uid: str, revision: int, planned: Sequence[PlannedDelivery], now: Now) -> None:
+        """Plan a revision's objects; older ones that were never sent are superseded.
+
+        An object whose UID is already planned or sent is the same object (its UID derives from input and
+        configuration), and is not planned twice.
+        """
+        with self._store.atomic():
+            same = {p.sop_uid for p in planned}
+            self.supersede(study_uid, keep=same)
+            for p in planned:
+                self._store.execute(
+                    """INSERT INTO deliveries
+                           (study_uid, revision, role, sop_uid, series_uid, state, created_at, not_before)
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sop_uid) DO NOTHING""",
+                    (
+                        study_uid,
+                        revision,
+                        p.role,
+                        p.sop_uid,
+                        p.series_uid,
+                        DeliveryState.WAITING,
+                        rows.to_text(now.utc),
+                        rows.to_text(p.not_before),
+                    ),
+                )
+
+    def supersede(self, study_uid: str, keep: set[str] | frozenset[str] = frozenset()) -> None:
+        with self._store.atomic():
+            for delivery in self.of(study_uid):
+                unsent = delivery.state in {DeliveryState.WAITING, DeliveryState.PARKED}
+                if unsent and delivery.sop_uid not in keep:
+                    self._set(delivery.delivery_id, DeliveryState.SUPERSEDED)
+
+    def of(self, study_uid: str) -> list[Delivery]:
+        found = self._store.rows("SELECT * FROM deliveries WHERE study_uid = ? ORDER BY delivery_id", (study_uid,))
+        return [rows.delivery(row) for row in found]
+
+    def by_sop_uid(self, sop_uid: str) -> Delivery | None:
+        row = self._store.row("SELECT * FROM deliveries WHERE sop_uid = ?", (sop_uid,))
+        return None if row is None else rows.delivery(row)
+
+    def due(self, now: Now, limit: int = 100) -> list[Delivery]:
+        """What may be sent now, the most urgent study first.
+
+        A study with late images that are still being looked at waits: the PACS gets one report, not five.
+        """
+        found = self._store.rows(
+            """SELECT deliveries.* FROM deliveries JOIN studies USING (study_uid)
+               WHERE deliveries.state = 'waiting' AND not_before <= ?
+                 AND studies.generation = studies.examined_generation AND studies.state = 'analysed'
+               ORDER BY studies.tier, studies.due, studies.arrival_seq, deliveries.delivery_id LIMIT ?""",
+            (rows.to_text(now.utc), limit),
+        )
+        return [rows.delivery(row) for row in found]
+
+    def encoded(self, delivery_id: int, *, path: str, sha256: str) -> None:
+        """The bytes are on disk, synced; from now on these bytes are what is sent and resent."""
+        with self._store.atomic():
+            self._store.execute(
+                "UPDATE deliveries SET path = ?, sha256 = ? WHERE delivery_id = ?", (path, sha256, delivery_id)
+            )
+
+    def sending(self, delivery_id: int) -> None:
+        with self._store.atomic():
+            self._store.execute(
+                "UPDATE deliveries SET state = ?, attempts = attempts + 1 WHERE delivery_id = ? AND state = ?",
+                (DeliveryState.SENDING, delivery_id, DeliveryState.WAITING),
+            )
+
+    def sent(self, delivery: Delivery, *, now: Now) -> None:
+        with self._store.atomic():
+            self._store.execute(
+                """UPDATE deliveries SET sent_at = ?, last_error = NULL,
+                       state = CASE WHEN state = 'confirmed' THEN state ELSE 'sent' END WHERE delivery_id = ?""",
+                (rows.to_text(now.utc), delivery.delivery_id),
+            )
+            detail: dict[str, object] = {"role": delivery.role, "sop": delivery.sop_uid}
+            self._store.events.add("delivered", now, study_uid=delivery.study_uid, detail=detail)
+
+    def confirmed(self, delivery: Delivery, *, how: str, now: Now) -> None:
+        """The PACS has shown the object again. Evidence counts once."""
+        with self._store.atomic():
+            if delivery.state is DeliveryState.CONFIRMED:
+                return
+            self._set(delivery.delivery_id, DeliveryState.CONFIRMED)
+            detail: dict[str, object] = {"role": delivery.role, "sop": delivery.sop_uid, "how": how}
+            self._store.events.add("delivery_confirmed", now, study_uid=delivery.study_uid, detail=detail)
+
+    def retry(self, delivery: Delivery, *, error: str, not_before: datetime, now: Now) -> None:
+        with self._store.atomic():
+            self._store.execute(
+                "UPDATE deliveries SET state = ?, last_error = ?, not_before = ? WHERE delivery_id = ?",
+                (DeliveryState.WAITING, error, rows.to_text(not_before), delivery.delivery_id),
+            )
+            detail: dict[str, object] = {"role": delivery.role, "error": error, "attempt": delivery.attempts}
+            self._store.events.add("delivery_retry", now, study_uid=delivery.study_uid, detail=detail)
+
+    def park(self, delivery: Delivery, *, error: str, now: Now) -> None:
+        """Trying again cannot help; a person must look."""
+        with self._store.atomic():
+            self._store.execute(
+                "UPDATE deliveries SET state = ?, last_error = ? WHERE delivery_id = ?",
+                (DeliveryState.PARKED, error, delivery.delivery_id),
+            )
+            detail: dict[str, object] = {"role": delivery.role, "error": error}
+            self._store.events.add("delivery_parked", now, study_uid=delivery.study_uid, detail=detail)
+
+    def unpark(self, study_uid: str, *, by: str, now: Now) -> int:
+        """Try parked objects again, by hand; returns how many."""
+        with self._store.atomic():
+            n = self._store.execute(
+                """UPDATE deliveries SET state = 'waiting', attempts = 0, not_before = ?
+                   WHERE study_uid = ? AND state = 'parked'""",
+                (rows.to_text(now.utc), study_uid),
+            )
+            if n:
+                self._store.events.add("delivery_unparked", now, study_uid=study_uid, detail={"by": by, "objects": n})
+            return n
+
+    def restart(self) -> None:
+        """At start-up: what was being sent when the process ended is sent again, under the same UID."""
+        with self._store.atomic():
+            self._store.execute("UPDATE deliveries SET state = 'waiting' WHERE state = 'sending'")
+
+    def counts_by_state(self) -> dict[DeliveryState, int]:
+        found = self._store.rows("SELECT state, count(*) AS n FROM deliveries GROUP BY state")
+        return {DeliveryState(row["state"]): row["n"] for row in found}
+
+    def _set(self, delivery_id: int, state: DeliveryState) -> None:
+        self._store.execute("UPDATE deliveries SET state = ? WHERE delivery_id = ?", (state, delivery_id))

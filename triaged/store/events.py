@@ -1,0 +1,45 @@
+"""What happened, in order, chained by digest (audit.py)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from triaged.audit import GENESIS, link
+from triaged.clock import Now
+from triaged.records import Event
+from triaged.store import rows
+
+if TYPE_CHECKING:
+    from triaged.store.store import Store
+
+
+class Events:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(
+        self, kind: str, now: Now, *, study_uid: str | None = None, detail: dict[str, object] | None = None
+    ) -> None:
+        """Append one event, inside the transaction of what it records. `detail` must hold no patient identity."""
+        with self._store.atomic():
+            last = self._store.row("SELECT digest FROM events ORDER BY seq DESC LIMIT 1")
+            text = rows.DETAIL.dump_json(detail or {}).decode()
+            plain = rows.DETAIL.validate_json(text)  # as it will be read back, so that the chain verifies
+            at = rows.to_time(rows.to_text(now.utc))
+            digest = link(GENESIS if last is None else last["digest"], at, study_uid, kind, plain)
+            self._store.execute(
+                "INSERT INTO events (at, study_uid, kind, detail, digest) VALUES (?, ?, ?, ?, ?)",
+                (rows.to_text(at), study_uid, kind, text, digest),
+            )
+
+    def of(self, study_uid: str) -> list[Event]:
+        found = self._store.rows("SELECT * FROM events WHERE study_uid = ? ORDER BY seq", (study_uid,))
+        return [rows.event(row) for row in found]
+
+    def all(self, after_seq: int = 0, limit: int = 1000) -> list[Event]:
+        found = self._store.rows("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
+        return [rows.event(row) for row in found]
+
+    def last_of(self, kind: str) -> Event | None:
+        row = self._store.row("SELECT * FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,))
+        return None if row is None else rows.event(row)

@@ -1,0 +1,135 @@
+"""The reading list: order, claim, read, pin. Promote-only is policy's business; this file keeps what people did."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from triaged.clock import Now
+from triaged.errors import AlreadyClaimed
+from triaged.records import Reading, Study
+from triaged.store import rows
+from triaged.store.studies import SELECT
+
+if TYPE_CHECKING:
+    from triaged.store.store import Store
+
+Order = Literal["ai", "baseline"]
+Tab = Literal["not_analysed", "failed", "reference", "read", "withdrawn"]
+
+LISTED = "reading != 'read' AND is_reference = 0 AND state != 'withdrawn'"
+ORDER_BY = {
+    "ai": "pinned_at IS NULL, pinned_at, tier, due, arrival_seq",
+    "baseline": "pinned_at IS NULL, pinned_at, baseline_tier, baseline_due, arrival_seq",
+}
+TABS: dict[Tab, str] = {
+    "not_analysed": "state = 'not_analysed' AND is_reference = 0",
+    "failed": "state = 'failed' AND is_reference = 0",
+    "reference": "is_reference = 1 AND state != 'withdrawn'",
+    "read": "reading = 'read' AND is_reference = 0 AND state != 'withdrawn'",
+    "withdrawn": "state = 'withdrawn'",
+}
+
+
+class ReadingList:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ordered(self, order: Order) -> list[Study]:
+        """Every study that is to be read, in reading order; pinned ones first, in the order they were pinned."""
+        found = self._store.rows(f"{SELECT} WHERE {LISTED} ORDER BY {ORDER_BY[order]}")
+        return [rows.study(row) for row in found]
+
+    def tab(self, tab: Tab) -> list[Study]:
+        """Studies that are not for reading now (or also elsewhere), newest first."""
+        found = self._store.rows(f"{SELECT} WHERE {TABS[tab]} ORDER BY coalesce(read_at, received_at) DESC")
+        return [rows.study(row) for row in found]
+
+    def tab_counts(self) -> dict[Tab, int]:
+        parts = ", ".join(f"coalesce(sum({condition}), 0) AS {tab}" for tab, condition in TABS.items())
+        row = self._store.row(f"SELECT {parts} FROM studies")  # noqa: S608
+        assert row is not None
+        return {tab: int(row[tab]) for tab in TABS}
+
+    def claim(self, study_uid: str, *, reader: str, until: datetime, now: Now) -> None:
+        """Hold a study while reading it. Raises AlreadyClaimed (naming the holder), UnknownStudy."""
+        with self._store.atomic():
+            study = self._store.studies.get(study_uid)
+            held = study.reading is Reading.READING and study.reader != reader
+            if held and study.reading_expires_at is not None and study.reading_expires_at > now.utc:
+                raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
+            self._store.execute(
+                "UPDATE studies SET reading = 'reading', reader = ?, reading_expires_at = ? WHERE study_uid = ?",
+                (reader, rows.to_text(until), study_uid),
+            )
+            self._store.events.add("reading_claimed", now, study_uid=study_uid, detail={"by": reader})
+
+    def release(self, study_uid: str, *, reader: str, now: Now) -> None:
+        """Give a claim back. Raises AlreadyClaimed where it is somebody else's, UnknownStudy."""
+        with self._store.atomic():
+            study = self._store.studies.get(study_uid)
+            if study.reading is not Reading.READING:
+                return
+            if study.reader != reader and study.reading_expires_at and study.reading_expires_at > now.utc:
+                raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
+            self._unread(study_uid)
+            self._store.events.add("reading_released", now, study_uid=study_uid, detail={"by": reader})
+
+    def expire(self, now: Now) -> int:
+        """Let go of claims whose time is over; returns how many."""
+        with self._store.atomic():
+            over = self._store.rows(
+                "SELECT study_uid, reader FROM studies WHERE reading = 'reading' AND reading_expires_at <= ?",
+                (rows.to_text(now.utc),),
+            )
+            for row in over:
+                self._unread(row["study_uid"])
+                detail: dict[str, object] = {"by": row["reader"]}
+                self._store.events.add("reading_expired", now, study_uid=row["study_uid"], detail=detail)
+            return len(over)
+
+    def mark_read(self, study_uid: str, *, reader: str, now: Now) -> None:
+        """The study has been read: it leaves the list. Raises AlreadyClaimed, UnknownStudy."""
+        with self._store.atomic():
+            study = self._store.studies.get(study_uid)
+            held = study.reading is Reading.READING and study.reader != reader
+            if held and study.reading_expires_at is not None and study.reading_expires_at > now.utc:
+                raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
+            self._store.execute(
+                """UPDATE studies SET reading = 'read', reader = ?, reading_expires_at = NULL, read_at = ?,
+                       changed_since_read = 0, pinned_at = NULL WHERE study_uid = ?""",
+                (reader, rows.to_text(now.utc), study_uid),
+            )
+            self._store.events.add("read", now, study_uid=study_uid, detail={"by": reader})
+
+    def mark_unread(self, study_uid: str, *, reader: str, now: Now) -> None:
+        """Put a read study back on the list, at its old place. Raises UnknownStudy."""
+        with self._store.atomic():
+            self._store.studies.get(study_uid)
+            self._unread(study_uid)
+            self._store.execute("UPDATE studies SET read_at = NULL WHERE study_uid = ?", (study_uid,))
+            self._store.events.add("unread", now, study_uid=study_uid, detail={"by": reader})
+
+    def pin(self, study_uid: str, *, by: str, reason: str, now: Now) -> None:
+        """Put a study above all others, by hand, for a stated reason. Raises UnknownStudy."""
+        with self._store.atomic():
+            self._store.studies.get(study_uid)
+            self._store.execute(
+                "UPDATE studies SET pinned_at = ?, pinned_by = ?, pin_reason = ? WHERE study_uid = ?",
+                (rows.to_text(now.utc), by, reason, study_uid),
+            )
+            self._store.events.add("pinned", now, study_uid=study_uid, detail={"by": by, "why": reason})
+
+    def unpin(self, study_uid: str, *, by: str, now: Now) -> None:
+        with self._store.atomic():
+            self._store.studies.get(study_uid)
+            self._store.execute(
+                "UPDATE studies SET pinned_at = NULL, pinned_by = '', pin_reason = '' WHERE study_uid = ?", (study_uid,)
+            )
+            self._store.events.add("unpinned", now, study_uid=study_uid, detail={"by": by})
+
+    def _unread(self, study_uid: str) -> None:
+        self._store.execute(
+            "UPDATE studies SET reading = 'unread', reader = '', reading_expires_at = NULL WHERE study_uid = ?",
+            (study_uid,),
+        )

@@ -1,0 +1,150 @@
+"""The connection, the transaction, and the parts that hold the SQL, one noun each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlite_utils import Database
+
+from triaged.clock import Now
+from triaged.errors import StorageError
+from triaged.store.deliveries import Deliveries
+from triaged.store.events import Events
+from triaged.store.queue import Queue
+from triaged.store.reading import ReadingList
+from triaged.store.schema import migrations
+from triaged.store.studies import Studies
+
+BUSY_TIMEOUT_S = 30.0  # a writer holds the lock for milliseconds; half a minute means that something is broken
+
+
+class Store:
+    """One SQLite file. Threads of a process share the connection and take turns; processes open their own.
+
+    Parts: `studies` (what arrived), `queue` (what is to be analysed), `reading` (the list), `deliveries` (what goes
+    back), `events` (what happened). Nothing is written outside `atomic()`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open, or create, the database at `path` and bring its schema up to date.
+
+        Raises StorageError where the file cannot be opened or is no database.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self._connection.execute(f"PRAGMA {pragma}")
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(f"the database {path} cannot be opened: {error}") from error
+        self.events = Events(self)
+        self.studies = Studies(self)
+        self.queue = Queue(self)
+        self.reading = ReadingList(self)
+        self.deliveries = Deliveries(self)
+
+    def _migrate(self) -> None:
+        # Several processes open a new database at once; the first takes the write lock, the others find it done.
+        with self.atomic():
+            database = Database(self._connection, execute_plugins=False)
+            if migrations.pending(database):
+                migrations.apply(database)
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Everything inside commits together, durably, or not at all. Nested blocks join the outer one.
+
+        BEGIN IMMEDIATE takes the write lock at once, so that what is read inside is still true at the commit.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one writing statement inside `atomic()`; returns the number of rows it touched."""
+        if not self._connection.in_transaction:
+            raise StorageError("a write outside atomic()")
+        return self._connection.execute(sql, parameters).rowcount
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+        with self._lock:
+            found: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
+            return found
+
+    def change_mark(self) -> str:
+        """A text that differs whenever anything was committed, by this process or another."""
+        with self._lock:
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            return f"{version}.{self._connection.total_changes}"
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        found = self.row("SELECT value FROM settings WHERE name = ?", (name,))
+        return default if found is None else json.loads(found["value"])
+
+    def set_setting(self, name: str, value: object) -> None:
+        with self.atomic():
+            self.execute(
+                """INSERT INTO settings (name, value) VALUES (?, ?)
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
+                (name, json.dumps(value)),
+            )
+
+    @property
+    def installation_uid(self) -> str:
+        """Made once per database (PS3.5 B.2: 2.25 and a UUID); every UID we create derives from it."""
+        with self.atomic():
+            uid = self.setting("installation_uid")
+            if uid is None:
+                uid = f"2.25.{uuid.uuid4().int}"
+                self.set_setting("installation_uid", uid)
+            return str(uid)
+
+    @property
+    def baseline_switch(self) -> bool:
+        """Whether a person has set the list back to the order without AI."""
+        return bool(self.setting("baseline_switch", False))
+
+    def switch_baseline(self, on: bool, *, by: str, now: Now) -> None:
+        with self.atomic():
+            self.set_setting("baseline_switch", on)
+            self.events.add("baseline_on" if on else "baseline_off", now, detail={"by": by})
+
+    def backup(self, target: Path) -> None:
+        """An online copy of the database that another process may be writing to."""
+        with self._lock, sqlite3.connect(target) as copy:
+            self._connection.backup(copy)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
