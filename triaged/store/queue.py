@@ -109,8 +109,8 @@ class Queue:
             )
             self._store.execute(
                 """UPDATE studies SET state = ?, reason_code = ?, reason = ?, choice = ?, findings = ?,
-                       completed_at = ?, revision = ?, attempts = 0, examined_generation = ?, claim_token = NULL, claimed_by = NULL,
-                       urgency = ?, tier = ?, due = ?,
+                       completed_at = ?, revision = ?, attempts = 0, examined_generation = ?,
+                       claim_token = NULL, claimed_by = NULL, urgency = ?, tier = ?, due = ?,
                        changed_since_read = (changed_since_read OR reading = 'read')
                    WHERE study_uid = ?""",
                 (*said, revision, claim.study.settled_generation, urgency, place.tier, rows.to_text(place.due), uid),
