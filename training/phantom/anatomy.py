@@ -31,6 +31,7 @@ EDGE_MM = 2.0  # in-plane point spread of a soft kernel, full width of the ramp
 CAGE_POWER = 2.3  # the cross-section of a rib cage is a little squarer than an ellipse
 RIB_PITCH_MM, RIB_FALL_MM = 25.0, 70.0  # distance between ribs; how far one falls from spine to sternum
 VERTEBRA_MM = 26.0
+FAR_MM = 30.0  # a vessel this far from a slab of slices does not shape it
 FIRM_WALL_MM = 1.5  # of trachea and bronchi
 
 
@@ -142,12 +143,12 @@ class Chest:
 
     def _midline(self, x: Field, y: Field, z: Field) -> Field:
         """Mediastinal fat: wide in the middle, thin where the lungs nearly touch in front."""
-        return superellipse(x - 3.0, y - 8.0, 26.0 + 8.0 * np.clip(z / 80.0, 0.0, 1.0), 100.0, 2.0)
+        return superellipse(x - 5.0, y - 8.0, 26.0 + 8.0 * np.clip(z / 80.0, 0.0, 1.0), 100.0, 2.0)
 
     def _soft_mediastinum(self, x: Field, y: Field, z: Field) -> Field:
         """Heart, great vessels and hila."""
         r = self.body.heart_mm
-        d = ellipsoid(x, y, z, (24.0, -28.0, -34.0), (r, 0.8 * r, r))
+        d = ellipsoid(x, y, z, (32.0, -26.0, -32.0), (r, 0.85 * r, r))
         d = blend_union(d, ellipsoid(x, y, z, (-10.0, -24.0, -24.0), (0.75 * r, 0.7 * r, 0.8 * r)), 8.0)
         tubes = (
             ((-14.0, -38.0, 0.0), (-18.0, -30.0, 38.0), 15.0),  # ascending aorta
@@ -161,8 +162,10 @@ class Chest:
             ((12.0, 10.0, 52.0), (26.0, -4.0, 140.0), 6.0),
             ((6.0, 52.0, 140.0), (2.0, 54.0, -160.0), 7.0),  # oesophagus
         )
+        bottom, top = float(z.min()) - FAR_MM, float(z.max()) + FAR_MM
         for start, end, radius in tubes:
-            d = blend_union(d, capsule(x, y, z, start, end, radius), 4.0)
+            if max(start[2], end[2]) > bottom and min(start[2], end[2]) < top:
+                d = blend_union(d, capsule(x, y, z, start, end, radius), 4.0)
         return d
 
     def _airway(self, x: Field, y: Field, z: Field) -> Field:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.volume import PADDING_HU, Volume
 from training.phantom import tubes
@@ -18,6 +19,7 @@ from training.phantom.scanner import Scan, add_noise, blank_outside_circle
 SLAB = 8  # slices drawn at a time: keeps the work inside the processor's cache
 FIT_MM = 4.0  # grid on which lesion levels are fitted
 VESSEL_HU = 35.0
+EDGE_MARGIN_MM = 10.0  # how far from a lung its blurred edge can reach
 
 
 class Region(StrEnum):
@@ -105,8 +107,14 @@ class Patient:
         grid = scan.grid()
         tissue = self.chest.on(grid)
         self._disease.fit(grid, tissue.right, tissue.left)
-        for side, outward in (("right", -1.0), ("left", 1.0)):
-            self._vessels += tubes.tree(rng, self.chest.hilum[side], outward, self.phantom.trunks, 4.6)
+        back = np.linalg.inv(grid.affine_lps)
+        for outward, side, lung in ((-1.0, "right", tissue.right), (1.0, "left", tissue.left)):
+
+            def inside(p: NDArray[np.float64], lung: Field = lung) -> bool:
+                i, j, k = np.clip(np.rint(back[:3, :3] @ p + back[:3, 3]), 0, np.array(lung.shape) - 1).astype(int)
+                return bool(lung[i, j, k] < -2.0)
+
+            self._vessels += tubes.tree(rng, self.chest.hilum[side], outward, self.phantom.trunks, 4.4, inside)
 
     def scan(self, scan: Scan) -> Rendered:
         """HU and truth on the scan's grid. Noise depends on the seed and on the scan's own settings."""
@@ -117,31 +125,32 @@ class Patient:
             draw = head_hu if self.phantom.region is Region.HEAD else abdomen_hu
             hu, truth = draw(grid), _nothing(grid)
         add_noise(hu, scan, np.random.default_rng([self.phantom.seed, scan.slices, scan.rows, scan.columns]))
+        whole = np.clip(np.rint(hu), PADDING_HU + 1, 3071).astype(np.int16)  # what is measured is not padding
         if scan.circle:
-            blank_outside_circle(hu)
-        whole = np.clip(np.rint(hu), PADDING_HU, 3071).astype(np.int16)
+            blank_outside_circle(whole)
         return Rendered(volume=Volume(hu=whole, affine_lps=grid.affine_lps), truth=truth)
 
     def _chest(self, scan: Scan, grid: Grid) -> tuple[Field, Truth]:
         hu = np.empty(grid.shape, np.float32)
         right, left = np.empty_like(hu), np.empty_like(hu)
         for first in range(0, grid.shape[0], SLAB):
-            part = slice(first, min(first + SLAB, grid.shape[0]))
-            tissue = self.chest.on(grid.slices(part.start, part.stop))
-            hu[part], right[part], left[part] = tissue.hu, tissue.right, tissue.left
-        lesions = self._disease.on(grid, right, left)
+            slab = slice(first, min(first + SLAB, grid.shape[0]))
+            tissue = self.chest.on(grid.slices(slab.start, slab.stop))
+            hu[slab], right[slab], left[slab] = tissue.hu, tissue.right, tissue.left
+        part, inner = _around(np.minimum(right, left) < EDGE_MARGIN_MM, grid)
+        lesions = self._disease.on(inner, right[part], left[part])
         truth = Truth(
             right_lung=right < 0,
             left_lung=left < 0,
-            right_lesion=lesions.right,
-            left_lesion=lesions.left,
+            right_lesion=_placed(lesions.right, part, grid.shape),
+            left_lesion=_placed(lesions.left, part, grid.shape),
             voxel_ml=grid.voxel_ml,
         )
-        lung = np.minimum(right, left)
+        lung = np.minimum(right, left)[part]
         # A surface that runs along the slice (the dome) is blurred by the slice's thickness, an upright one is not.
         edge = scan.kernel.edge_mm + scan.thickness_mm * np.minimum(np.abs(np.gradient(lung, scan.slice_mm, axis=0)), 1)
         inside = cover(lung, edge)
-        hu += inside * (self._parenchyma(scan, grid, lesions.alpha, lesions.dense) - hu)
+        hu[part] += inside * (self._parenchyma(scan, inner, lesions.alpha, lesions.dense) - hu[part])
         return hu, truth
 
     def _parenchyma(self, scan: Scan, grid: Grid, alpha: Field, dense: Field) -> Field:
@@ -152,6 +161,23 @@ class Patient:
         hu += dense * (p.pathology.consolidation_hu - hu)
         vessels = tubes.lay(self._vessels, grid, scan.thickness_mm, scan.kernel.edge_mm)
         return np.asarray(hu + vessels * (VESSEL_HU - hu), np.float32)
+
+
+def _around(mask: Mask, grid: Grid) -> tuple[tuple[slice, slice, slice], Grid]:
+    """The smallest box of voxels that holds the mask, at least two slices thick; everything where it is empty."""
+    bounds = []
+    for axis, count in enumerate(mask.shape):
+        hit = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
+        first, last = (int(hit[0]), int(hit[-1]) + 1) if hit.size else (0, count)
+        bounds.append((min(first, max(count - 2, 0)), max(last, min(first + 2, count))))
+    (s0, s1), (r0, r1), (c0, c1) = bounds
+    return (slice(s0, s1), slice(r0, r1), slice(c0, c1)), grid.box((s0, r0, c0), (s1, r1, c1))
+
+
+def _placed(mask: Mask, part: tuple[slice, slice, slice], shape: tuple[int, int, int]) -> Mask:
+    whole = np.zeros(shape, np.bool_)
+    whole[part] = mask
+    return whole
 
 
 def _nothing(grid: Grid) -> Truth:

@@ -122,22 +122,38 @@ class Noise:
     """A smooth random field, mean 0 and variance 1, that has a value everywhere around the patient."""
 
     PITCH_MM = 6.0
-    HALF_MM = (252.0, 252.0, 252.0)
+    HALF_MM = (216.0, 168.0, 204.0)
 
     def __init__(self, rng: np.random.Generator, correlation_mm: float) -> None:
         shape = [round(2 * h / self.PITCH_MM) + 1 for h in self.HALF_MM]
         raw = rng.standard_normal(shape, dtype=np.float32)
-        smooth = ndimage.gaussian_filter(raw, correlation_mm / self.PITCH_MM, mode="wrap")
+        smooth = ndimage.gaussian_filter(raw, correlation_mm / self.PITCH_MM, mode="wrap", truncate=3.0)
         self._field = (smooth / smooth.std()).astype(np.float32)
 
     def on(self, grid: Grid) -> Field:
         """The field on a grid, linearly interpolated, float32 of the grid's shape."""
         matrix = grid.affine_lps[:3, :3] / self.PITCH_MM
         offset = (grid.affine_lps[:3, 3] + np.asarray(self.HALF_MM)) / self.PITCH_MM
+        if np.count_nonzero(matrix) == 3:
+            return self._on_aligned(grid.shape, matrix, offset)
         sampled: Field = ndimage.affine_transform(
             self._field, matrix, offset, output_shape=grid.shape, output=np.float32, order=1, mode="nearest"
         )
         return sampled
+
+    def _on_aligned(
+        self, shape: tuple[int, int, int], matrix: NDArray[np.float64], offset: NDArray[np.float64]
+    ) -> Field:
+        """The same axis by axis, several times faster, where the grid's axes are the patient's."""
+        order = [int(np.flatnonzero(matrix[:, axis])[0]) for axis in range(3)]  # patient axis of each grid axis
+        field = self._field.transpose(order)
+        for axis, patient in enumerate(order):
+            at = np.clip(offset[patient] + matrix[patient, axis] * np.arange(shape[axis]), 0, field.shape[axis] - 1)
+            low = np.minimum(at.astype(int), field.shape[axis] - 2)
+            weight = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+            below, above = np.take(field, low, axis), np.take(field, low + 1, axis)
+            field = below + weight * (above - below)
+        return np.asarray(field, np.float32)
 
 
 def cover(distance: Field, edge_mm: Field | float) -> Field:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.volume import PADDING_HU
@@ -62,7 +63,7 @@ def add_noise(hu: Field, scan: Scan, rng: np.random.Generator) -> None:
         image += noise * np.float32(sigma / noise.std())
 
 
-def blank_outside_circle(hu: Field) -> None:
+def blank_outside_circle(hu: NDArray[np.int16]) -> None:
     """Set what lies outside the inscribed circle to padding, in place."""
     rows, columns = hu.shape[1:]
     r = np.hypot((np.arange(rows) - (rows - 1) / 2)[:, None] / rows, (np.arange(columns) - (columns - 1) / 2) / columns)
