@@ -40,6 +40,10 @@ class Events:
         found = self._store.rows("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
         return [rows.event(row) for row in found]
 
+    def counts_by_kind(self) -> dict[str, int]:
+        found = self._store.rows("SELECT kind, count(*) AS n FROM events GROUP BY kind ORDER BY kind")
+        return {row["kind"]: row["n"] for row in found}
+
     def last_of(self, kind: str) -> Event | None:
         row = self._store.row("SELECT * FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,))
         return None if row is None else rows.event(row)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from triaged.clock import Now
 from triaged.errors import AlreadyClaimed
-from triaged.records import Reading, Study
+from triaged.records import Reading, Study, Tier
 from triaged.store import rows
 from triaged.store.studies import SELECT
 
@@ -44,6 +44,10 @@ class ReadingList:
         """Studies that are not for reading now (or also elsewhere), newest first."""
         found = self._store.rows(f"{SELECT} WHERE {TABS[tab]} ORDER BY coalesce(read_at, received_at) DESC")
         return [rows.study(row) for row in found]
+
+    def counts_by_tier(self) -> dict[Tier, int]:
+        found = self._store.rows(f"SELECT tier, count(*) AS n FROM studies WHERE {LISTED} GROUP BY tier")  # noqa: S608
+        return {Tier(row["tier"]): row["n"] for row in found}
 
     def tab_counts(self) -> dict[Tab, int]:
         parts = ", ".join(f"coalesce(sum({condition}), 0) AS {tab}" for tab, condition in TABS.items())

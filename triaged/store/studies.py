@@ -65,6 +65,21 @@ class Studies:
         found = self._store.rows("SELECT state, count(*) AS n FROM studies GROUP BY state")
         return {StudyState(row["state"]): row["n"] for row in found}
 
+    def counts_by_reason(self) -> dict[str, int]:
+        found = self._store.rows(
+            "SELECT reason_code, count(*) AS n FROM studies WHERE state = 'not_analysed' GROUP BY reason_code"
+        )
+        return {row["reason_code"]: row["n"] for row in found}
+
+    def seconds_to_outcome(self, since: datetime) -> list[float]:
+        """For each study first decided since then: seconds from its first instance to its first outcome."""
+        found = self._store.rows(
+            """SELECT received_at, committed_at FROM outcomes JOIN studies USING (study_uid)
+               WHERE outcomes.revision = 1 AND committed_at >= ?""",
+            (rows.to_text(since),),
+        )
+        return [(rows.to_time(r["committed_at"]) - rows.to_time(r["received_at"])).total_seconds() for r in found]
+
     # -- arrivals -----------------------------------------------------------------------------------------------
 
     def arrived(self, arrival: Arrival, now: Now) -> None:
