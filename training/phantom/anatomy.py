@@ -118,7 +118,7 @@ class Chest:
         b = self.body
         sign = -1.0 if side == "right" else 1.0
         u = np.clip((z - 5.0) / (b.apex_mm - 5.0), 0.0, 0.9999)
-        narrow = np.sqrt(1.0 - u**2.4)
+        narrow = np.sqrt(1.0 - u**1.7)
         flare = 1.0 + 0.05 * np.clip(-z / 100.0, 0.0, 1.0)
         section = superellipse(
             x - sign * 46.0 * u**2,

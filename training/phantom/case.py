@@ -18,7 +18,7 @@ from training.phantom.scanner import Scan, add_noise, blank_outside_circle
 
 SLAB = 8  # slices drawn at a time: keeps the work inside the processor's cache
 FIT_MM = 4.0  # grid on which lesion levels are fitted
-VESSEL_HU = 35.0
+VESSEL_HU, TRUNK_MM = 35.0, 3.8  # radius where a vessel leaves the hilum
 EDGE_MARGIN_MM = 10.0  # how far from a lung its blurred edge can reach
 
 
@@ -38,7 +38,7 @@ class Phantom:
     region: Region = Region.CHEST
     parenchyma_hu: float = -855.0
     gravity_hu: float = 45.0  # front to back
-    trunks: int = 7  # vessel trunks per lung
+    trunks: int = 11  # vessel trunks per lung
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,7 +114,7 @@ class Patient:
                 i, j, k = np.clip(np.rint(back[:3, :3] @ p + back[:3, 3]), 0, np.array(lung.shape) - 1).astype(int)
                 return bool(lung[i, j, k] < -2.0)
 
-            self._vessels += tubes.tree(rng, self.chest.hilum[side], outward, self.phantom.trunks, 4.4, inside)
+            self._vessels += tubes.tree(rng, self.chest.hilum[side], outward, self.phantom.trunks, TRUNK_MM, inside)
 
     def scan(self, scan: Scan) -> Rendered:
         """HU and truth on the scan's grid. Noise depends on the seed and on the scan's own settings."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.phantom.geometry import Field, Grid, Point, capsule
 
 THINNEST_MM = 0.75  # radius; thinner vessels are texture, not tubes
-SHRINK = (0.62, 0.84)  # radius of a daughter by that of its mother (Murray's law gives 0.79 for equal daughters)
+SHRINK = (0.66, 0.88)  # radius of a daughter by that of its mother (Murray's law gives 0.79 for equal daughters)
 LENGTH_MM, LENGTH_POWER = (8.5, 15.0), 0.6  # of a branch of radius 1 mm; how length grows with radius
 SEEN_PER_PIXEL = 0.35  # a tube of smaller radius, in pixels, leaves no mark
 
