@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from triaged.masks import Masks
+
 MASKS = "masks.npz"
 CORONAL = "coronal.png"  # the X-ray-like view alone: what the picture is composed from
 PICTURE = "picture.png"
@@ -31,15 +33,6 @@ class KeySlice:
     sop_uid: str
     slice_index: int
     affected_fraction: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Masks:
-    """On the grid of the chosen series, slice by slice in the order of `sources` (SOP Instance UID, frame number)."""
-
-    labels: NDArray[np.uint8]  # (slice, row, column): 0 outside, 1 right lung, 2 left lung
-    lesions: NDArray[np.bool_]
-    sources: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,14 +54,7 @@ def write(root: Path, study_uid: str, revision: int, artefacts: Artefacts) -> Pa
     temporary = final.with_name(f"{revision}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    masks = artefacts.masks
-    np.savez_compressed(
-        temporary / MASKS,
-        labels=masks.labels,
-        lesions=np.packbits(masks.lesions),
-        sop_uids=np.array([uid for uid, _ in masks.sources], dtype="U64"),
-        frames=np.array([frame for _, frame in masks.sources], dtype=np.int32),
-    )
+    _write_masks(temporary / MASKS, artefacts.masks)
     (temporary / CORONAL).write_bytes(artefacts.coronal_png)
     (temporary / PICTURE).write_bytes(artefacts.picture_png)
     (temporary / THUMBNAIL).write_bytes(artefacts.thumbnail_png)
@@ -84,13 +70,22 @@ def write(root: Path, study_uid: str, revision: int, artefacts: Artefacts) -> Pa
     return final
 
 
+def _write_masks(path: Path, masks: Masks) -> None:
+    lesions = {} if masks.lesions is None else {"lesions": np.packbits(masks.lesions)}
+    sop_uids = np.array([uid for uid, _ in masks.sources], dtype="U64")
+    frames = np.array([frame for _, frame in masks.sources], dtype=np.int32)
+    np.savez_compressed(path, lungs=masks.lungs, sop_uids=sop_uids, frames=frames, **lesions)
+
+
 def read_masks(path: Path) -> Masks:
     """The masks of one revision's folder."""
     with np.load(path / MASKS, allow_pickle=False) as stored:
-        labels: NDArray[np.uint8] = stored["labels"]
-        lesions = np.unpackbits(stored["lesions"], count=labels.size).reshape(labels.shape).astype(bool)
+        lungs: NDArray[np.uint8] = stored["lungs"]
+        lesions: NDArray[np.bool_] | None = None
+        if "lesions" in stored:
+            lesions = np.unpackbits(stored["lesions"], count=lungs.size).reshape(lungs.shape).astype(np.bool_)
         sources = tuple((str(u), int(f)) for u, f in zip(stored["sop_uids"], stored["frames"], strict=True))
-    return Masks(labels=labels, lesions=lesions, sources=sources)
+    return Masks(lungs=lungs, lesions=lesions, sources=sources)
 
 
 def read_key_slices(path: Path) -> list[KeySlice]:

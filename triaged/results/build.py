@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from triaged.masks import Masks
 from triaged.records import Choice, Findings, Role
 from triaged.results.picture import build_picture, compose
-from triaged.results.seg import Masks, build_seg, segments_of
+from triaged.results.seg import build_seg, segments_of
 from triaged.results.source import carry_lossy
 from triaged.results.sr import Report, build_sr
 from triaged.results.stamp import Stamp, to_bytes

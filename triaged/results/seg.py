@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
+from triaged.masks import Masks
 from triaged.records import ModelIdentity
 from triaged.results import codes
 from triaged.results.source import grid_of
@@ -27,27 +28,6 @@ RIGHT_LABEL, LEFT_LABEL = 1, 2  # of Masks.lungs
 LUNG_COLOURS = {"right": CIELabColor(75.0, -10.0, -30.0), "left": CIELabColor(50.0, 5.0, -45.0)}
 LESION_COLOURS = {"right": CIELabColor(75.0, 20.0, 65.0), "left": CIELabColor(55.0, 50.0, 50.0)}
 SIDES = {"right": (RIGHT_LABEL, codes.RIGHT), "left": (LEFT_LABEL, codes.LEFT)}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Masks:
-    """What was segmented, (slice, row, column): lungs uint8 (0, 1 right, 2 left) and lesions bool.
-
-    `lesions` is None for a method that finds none, which is not the same as having found none. Slices are in the order
-    of `sources`: (SOP Instance UID, 1-based frame number) as in `Volume.sources`.
-    """
-
-    lungs: NDArray[np.uint8]
-    lesions: NDArray[np.bool_] | None
-    sources: tuple[tuple[str, int], ...]
-
-    def __post_init__(self) -> None:
-        if self.lungs.ndim != 3 or self.lungs.dtype != np.uint8:
-            raise ValueError(f"lungs are a 3-D uint8 array, not {self.lungs.ndim}-D {self.lungs.dtype}")
-        if self.lesions is not None and (self.lesions.shape != self.lungs.shape or self.lesions.dtype != np.bool_):
-            raise ValueError("lesions are a bool array of the shape of the lungs")
-        if len(self.sources) != len(self.lungs):
-            raise ValueError(f"{len(self.sources)} sources for {len(self.lungs)} slices")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +50,13 @@ def segments_of(masks: Masks, stamp: Stamp) -> tuple[Segment, ...]:
 
     An empty segment is left out: nothing could refer to it, and viewers list it as if it were there.
     """
-    present = [(kind, side) for kind in ("lung", "lesion") for side in SIDES if _mask(masks, kind, side).any()]
+    slices = range(len(masks.lungs))
+    present = [
+        (kind, side)
+        for kind in ("lung", "lesion")
+        for side in SIDES
+        if any(_mask(masks, kind, side, index).any() for index in slices)
+    ]
     return tuple(
         Segment(
             number=number,
@@ -92,9 +78,9 @@ def build_seg(source: Sequence[Dataset], masks: Masks, stamp: Stamp) -> Dataset:
     if not segments:
         raise ValueError("a segmentation without a single voxel")
     images, planes = _planes(source, masks)
-    seg: Dataset = Segmentation(
+    seg = _nested(segments)(
         source_images=grid_of(images),
-        pixel_array=_stack(masks, segments, planes),
+        pixel_array=_label_map(masks, segments, planes),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe(segment, stamp) for segment in segments],
         series_instance_uid=stamp.uids.series_uid,
@@ -110,8 +96,10 @@ def build_seg(source: Sequence[Dataset], masks: Masks, stamp: Stamp) -> Dataset:
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
     )
-    apply(stamp, images[0], seg, description=DESCRIPTION)
-    return seg
+    plain_seg = Dataset(seg)  # without the tables the library keeps beside it
+    plain_seg.SegmentsOverlap = "YES" if any(s.kind == "lesion" for s in segments) else "NO"
+    apply(stamp, images[0], plain_seg, description=DESCRIPTION)
+    return plain_seg
 
 
 def _planes(source: Sequence[Dataset], masks: Masks) -> tuple[list[Dataset], list[int]]:
@@ -132,21 +120,42 @@ def _planes(source: Sequence[Dataset], masks: Masks) -> tuple[list[Dataset], lis
     return [first], [slice_of.get(frame, -1) for frame in range(1, int(first.NumberOfFrames) + 1)]
 
 
-def _mask(masks: Masks, kind: str, side: str) -> NDArray[np.bool_]:
-    inside: NDArray[np.bool_] = masks.lungs == SIDES[side][0]
+def _mask(masks: Masks, kind: str, side: str, index: int) -> NDArray[np.bool_]:
+    """Where one segment lies in one slice."""
+    inside: NDArray[np.bool_] = masks.lungs[index] == SIDES[side][0]
     if kind == "lung":
         return inside
-    return np.zeros_like(inside) if masks.lesions is None else inside & masks.lesions
+    return np.zeros_like(inside) if masks.lesions is None else inside & masks.lesions[index]
 
 
-def _stack(masks: Masks, segments: Sequence[Segment], planes: Sequence[int]) -> NDArray[np.uint8]:
-    """(plane, row, column, segment) uint8, 0 or 1."""
-    stack = np.zeros((len(planes), *masks.lungs.shape[1:], len(segments)), np.uint8)
-    used = [plane for plane, index in enumerate(planes) if index >= 0]
-    wanted = [planes[plane] for plane in used]
+def _label_map(masks: Masks, segments: Sequence[Segment], planes: Sequence[int]) -> NDArray[np.uint8]:
+    """(plane, row, column) uint8: the number of the innermost segment of each voxel, a lesion's over its lung's."""
+    labels = np.zeros((len(planes), *masks.lungs.shape[1:]), np.uint8)
+    for plane, index in enumerate(planes):
+        for segment in segments if index >= 0 else ():
+            labels[plane][_mask(masks, segment.kind, segment.side, index)] = segment.number
+    return labels
+
+
+def _nested(segments: Sequence[Segment]) -> type[Segmentation]:
+    """The library's Segmentation, reading a label map in which a lung holds its lesions as well.
+
+    Its own form for overlapping segments, a stack of masks, is summed in int64: 1 GB for 300 slices, here 80 MB.
+    """
+    holds = np.zeros((len(segments) + 1, len(segments) + 1), np.uint8)  # (segment, label): does it hold that label?
     for segment in segments:
-        stack[used, ..., segment.number - 1] = _mask(masks, segment.kind, segment.side)[wanted]
-    return stack
+        for other in segments:
+            nested = (segment.kind, other.side) == ("lung", segment.side)
+            holds[segment.number, other.number] = nested or other is segment
+
+    class NestedSegmentation(Segmentation):  # type: ignore[misc]  # the library has no types
+        @staticmethod
+        def _get_segment_pixel_array(
+            pixel_array: NDArray[np.uint8], segment_number: int, *_: object, **__: object
+        ) -> NDArray[np.uint8]:
+            return holds[segment_number][pixel_array]
+
+    return NestedSegmentation
 
 
 def _describe(segment: Segment, stamp: Stamp) -> SegmentDescription:
