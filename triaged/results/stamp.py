@@ -35,7 +35,7 @@ COPIED_EQUIPMENT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Stamp:
-    """Who makes the object, by which algorithms and when: `made_at` is aware, and the outcome's time, not the encoder's."""
+    """Who makes the object, by which algorithms and when: `made_at` is aware, and is the time of the outcome."""
 
     uids: ObjectUids
     installation_uid: str

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from triaged.records import Choice, Findings, Flag, Grade, ModelIdentity, Provenance
 from triaged.results.build import Masks, ResultInput
@@ -81,6 +81,37 @@ def _slice(
         else:
             setattr(ds, keyword, value)
     return ds
+
+
+def enhanced(order: tuple[int, ...]) -> tuple[Dataset, list[int]]:
+    """The series of `ct_series` as one Enhanced CT whose frames stand in this order; also where each frame belongs."""
+    slices = ct_series()
+    ds = Dataset()
+    for element in slices[0]:
+        if element.keyword not in {
+            "ImagePositionPatient",
+            "ImageOrientationPatient",
+            "PixelSpacing",
+            "SliceThickness",
+        }:
+            ds.add(element)
+    ds.SOPClassUID = EnhancedCTImageStorage
+    ds.SOPInstanceUID = generate_uid(entropy_srcs=["enhanced"])
+    ds.NumberOfFrames = len(order)
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = slices[0].ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = slices[0].PixelSpacing, slices[0].SliceThickness
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    ds.SharedFunctionalGroupsSequence = [shared]
+    ds.PerFrameFunctionalGroupsSequence = [_frame(slices[k]) for k in order]
+    return reread(ds), list(order)
+
+
+def _frame(single: Dataset) -> Dataset:
+    group, position = Dataset(), Dataset()
+    position.ImagePositionPatient = single.ImagePositionPatient
+    group.PlanePositionSequence = [position]
+    return group
 
 
 def reread(ds: Dataset) -> Dataset:
