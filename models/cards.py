@@ -1,0 +1,63 @@
+"""What a model says about itself: pure data that lists, web pages and reports read without loading it. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.case import InputSpec, Kind, MaskPolicy
+
+ROLES = ("lungs", "triage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One model: what it is, what it was made from, what it is worth."""
+
+    name: str
+    version: str
+    number: int  # among the 36 models and methods of the four papers
+    paper: str
+    roles: tuple[str, ...]
+    outputs: tuple[str, ...]  # of "lungs", "lesions", "probability", "class_probabilities"
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+    synthetic: bool = False  # trained on synthetic data
+    training_data: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    limits: str = ""
+    architecture: str = ""  # a name of the zoo; empty for a method without weights
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the architecture's constructor
+    input: InputSpec | None = None
+    sha256: str = ""  # of tensors.safetensors
+
+    def __post_init__(self) -> None:
+        unknown = [role for role in self.roles if role not in ROLES]
+        if unknown or not self.roles:
+            raise ValueError(f"roles {self.roles} of {self.name}: must be of {ROLES}")
+
+    @property
+    def parameters(self) -> str:
+        """Thresholds in one line, for the structured report."""
+        return ", ".join(f"{name} {value:g}" for name, value in self.thresholds.items())
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """Raises ValueError on anything that is no card."""
+        try:
+            fields = json.loads(text)
+            spec = fields.pop("input", None)
+            if spec is not None:
+                low, high = spec["window_hu"]
+                mask = MaskPolicy(spec["mask"])
+                spec = InputSpec(kind=Kind(spec["kind"]), pixel_mm=spec["pixel_mm"], window_hu=(low, high), mask=mask)
+            for name in ("roles", "outputs"):
+                fields[name] = tuple(fields[name])
+            return cls(input=spec, **fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a model card: {error}") from error

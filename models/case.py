@@ -1,0 +1,54 @@
+"""What a network is given, and the specification that says how it was made. Pure data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(StrEnum):
+    """What one sample is."""
+
+    SLICES = "slices"  # axial slices, one by one
+    VOLUME = "volume"  # the whole series
+
+
+class MaskPolicy(StrEnum):
+    """What the lung mask does to the picture."""
+
+    NONE = "none"
+    CROP = "crop"  # to the bounding box of the lungs, on all three axes (CT triage, section 2.1.2)
+    ZERO = "zero"  # everything outside the lungs is 0 after the window (COVID-MTL, DeepSC-COVID)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """How a volume becomes a network's input. Part of a bundle's card: training and serving share it."""
+
+    kind: Kind
+    pixel_mm: float | None  # in-plane spacing; None leaves the pixels as they are
+    window_hu: tuple[float, float]  # clipped, then scaled to [0, 1]
+    mask: MaskPolicy = MaskPolicy.NONE
+
+    def __post_init__(self) -> None:
+        if self.window_hu[0] >= self.window_hu[1]:
+            raise ValueError(f"window_hu {self.window_hu} is empty")
+        if self.pixel_mm is not None and self.pixel_mm <= 0:
+            raise ValueError(f"pixel_mm is {self.pixel_mm}, must be positive")
+
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Case:
+    """One prepared study: image in [0, 1] as float32 (slice, row, column), and the way back to the volume's grid."""
+
+    image: NDArray[np.float32]
+    lungs: NDArray[np.bool_] | None
+    box: Box  # of the image inside the resampled volume, half-open
+    grid_shape: tuple[int, int, int]  # of the resampled volume
+    volume_shape: tuple[int, int, int]

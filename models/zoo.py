@@ -1,0 +1,108 @@
+"""Every model by name: the methods that need no weights, and the architectures a bundle may name.
+
+Importing this module imports no torch; `architectures()` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models import classical, contour, thresholding
+from models.cards import Card
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.bundle import Bundle
+    from models.predict import LungsPredictor, TriagePredictor
+
+COVID_MTL = "COVID-MTL (Bao et al., Pattern Recognition 2022)"
+CT_TRIAGE = "CT-based COVID-19 triage (Goncharov et al., Medical Image Analysis 2021)"
+NOT_TRAINED = "none: nothing here is learned"
+
+_rules = thresholding.Thresholding()
+
+METHODS: dict[str, Card] = {
+    card.name: card
+    for card in (
+        Card(
+            name="classical-lungs",
+            version="1",
+            number=33,
+            paper=COVID_MTL,
+            roles=("lungs",),
+            outputs=("lungs",),
+            thresholds={"air below HU": classical.AIR_HU},
+            training_data=NOT_TRAINED,
+            limits="leaves out consolidation that touches the pleura; a white lung is missed and must be gated",
+        ),
+        Card(
+            name="classical-lungs-refined",
+            version="1",
+            number=34,
+            paper=COVID_MTL,
+            roles=("lungs",),
+            outputs=("lungs",),
+            thresholds={"air below HU": classical.AIR_HU, "inflation mm": contour.INFLATION_MM},
+            training_data=NOT_TRAINED,
+            limits="takes in consolidation at the pleura up to about 20 mm across; a white lung must be gated",
+        ),
+        Card(
+            name="generic-lungs",
+            version="1",
+            number=33,
+            paper="Data Science Bowl 2017 kernels, as cited by " + COVID_MTL,
+            roles=("lungs",),
+            outputs=("lungs",),
+            thresholds={"air below HU": classical.AIR_HU},
+            training_data=NOT_TRAINED,
+            limits="slice by slice: takes the trachea and bowel gas for lung; for comparison only",
+        ),
+        Card(
+            name="thresholding",
+            version="1",
+            number=32,
+            paper=CT_TRIAGE,
+            roles=("triage",),
+            outputs=("lesions",),
+            thresholds={
+                "HU min": _rules.hu_min,
+                "HU max": _rules.hu_max,
+                "sigma": _rules.sigma,
+                "V min": _rules.smallest,
+            },
+            training_data=NOT_TRAINED,
+            limits="severity only, no probability; every dense region counts, whatever its cause",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network by name, and how a bundle of it fills a role (None: it cannot)."""
+
+    network: Callable[..., torch.nn.Module]
+    lungs: Callable[[Bundle, str], LungsPredictor] | None = None
+    triage: Callable[[Bundle, str], TriagePredictor] | None = None
+
+
+def architectures() -> Mapping[str, Architecture]:
+    """Name to network, one line per architecture; empty until the first network is part of the house."""
+    return {}
+
+
+def shipped() -> dict[str, Path]:
+    """Bundles that come with the package, by folder name."""
+    folder = Path(__file__).parent / "weights"
+    return {p.parent.name: p.parent for p in sorted(folder.glob("*/card.json"))}
+
+
+def cards() -> list[Card]:
+    """Every model that can be named in the configuration: methods first, then shipped bundles."""
+    from models.bundle import read_card
+
+    return [*METHODS.values(), *(read_card(folder) for folder in shipped().values())]
