@@ -80,17 +80,24 @@ class Studies:
         )
         return [(rows.to_time(r["committed_at"]) - rows.to_time(r["received_at"])).total_seconds() for r in found]
 
+    def last_times(self) -> tuple[datetime | None, datetime | None]:
+        """When the last study was received and when the last outcome was committed; None where none was."""
+        row = self._store.row("SELECT max(received_at) AS received, max(completed_at) AS completed FROM studies")
+        assert row is not None
+        return rows.to_time_or_none(row["received"]), rows.to_time_or_none(row["completed"])
+
     # -- arrivals -----------------------------------------------------------------------------------------------
 
     def arrived(self, arrival: Arrival, now: Now) -> None:
         """Write down what an association brought: new study, new series, counts, and the time of the touch."""
         uid = arrival.header.study_uid
         with self._store.atomic():
-            if self._store.row("SELECT 1 FROM studies WHERE study_uid = ?", (uid,)) is None:
+            is_new = self._store.row("SELECT 1 FROM studies WHERE study_uid = ?", (uid,)) is None
+            if is_new:
                 self._insert(arrival, now)
             for series in arrival.series:
                 self._add_series(series, now)
-            if arrival.new_images:
+            if arrival.new_images or is_new:  # a study of a lone report is to be looked at, too: it must end in a state
                 self._count_arrivals(uid, now)
             self._store.execute(
                 """INSERT INTO touches (association, study_uid, last_arrival_mono) VALUES (?, ?, ?)
@@ -142,8 +149,9 @@ class Studies:
             self._store.events.add("series", now, study_uid=series.study_uid, detail=detail)
 
     def _count_arrivals(self, study_uid: str, now: Now) -> None:
+        # New images are there to be kept and removed again, whatever retention did to those before them.
         self._store.execute(
-            """UPDATE studies SET generation = generation + 1, last_arrival_mono = ?,
+            """UPDATE studies SET generation = generation + 1, last_arrival_mono = ?, images_removed_at = NULL,
                    first_mono = CASE WHEN generation = settled_generation THEN ? ELSE first_mono END
                WHERE study_uid = ?""",
             (now.mono_s, now.mono_s, study_uid),
@@ -284,7 +292,8 @@ class Studies:
         """
         found = self._store.rows(
             """SELECT study_uid FROM studies
-               WHERE images_removed_at IS NULL AND claim_token IS NULL AND generation = examined_generation
+               WHERE images_removed_at IS NULL AND claim_token IS NULL
+                 AND (generation = examined_generation OR state = 'withdrawn')
                  AND ((reading = 'read' AND read_at < ?)
                       OR ((is_reference = 1 OR state = 'withdrawn') AND received_at < ?))
                  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.study_uid = studies.study_uid
