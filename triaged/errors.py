@@ -38,10 +38,18 @@ class ClaimLost(TriagedError):
 class AlreadyClaimed(TriagedError):
     """Another reader holds the study; `holder` and `until` say who and how long."""
 
+    words = "claimed by {holder} until {until}"
+
     def __init__(self, holder: str, until: str) -> None:
         self.holder = holder
         self.until = until
-        super().__init__(f"claimed by {holder} until {until}")
+        super().__init__(self.words.format(holder=holder, until=until))
+
+
+class AlreadyRead(AlreadyClaimed):
+    """Another reader was faster: the study has left the list; `until` says when."""
+
+    words = "already read by {holder} at {until}"
 
 
 class DeliveryError(TriagedError):

@@ -13,6 +13,12 @@ from triaged.store import rows
 if TYPE_CHECKING:
     from triaged.store.store import Store
 
+# What an object becomes that was on its way and did not arrive: its study may have moved on meanwhile.
+WAITS_AGAIN = """CASE WHEN EXISTS (
+    SELECT 1 FROM studies WHERE studies.study_uid = deliveries.study_uid
+        AND (studies.revision > deliveries.revision OR studies.state = 'withdrawn')
+) THEN 'superseded' ELSE 'waiting' END"""
+
 
 class Deliveries:
     def __init__(self, store: Store) -> None:
@@ -22,7 +28,8 @@ class Deliveries:
         """Plan a revision's objects; older ones that were never sent are superseded.
 
         An object whose UID is already planned or sent is the same object (its UID derives from input and
-        configuration), and is not planned twice.
+        configuration): it becomes the new revision's and is not sent twice. One that a revision in between had
+        superseded waits again.
         """
         with self._store.atomic():
             same = {p.sop_uid for p in planned}
@@ -31,7 +38,11 @@ class Deliveries:
                 self._store.execute(
                     """INSERT INTO deliveries
                            (study_uid, revision, role, sop_uid, series_uid, state, created_at, not_before)
-                       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sop_uid) DO NOTHING""",
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                       ON CONFLICT (sop_uid) DO UPDATE SET revision = excluded.revision,
+                           not_before = CASE state WHEN 'superseded' THEN excluded.not_before ELSE not_before END,
+                           attempts = CASE state WHEN 'superseded' THEN 0 ELSE attempts END,
+                           state = CASE state WHEN 'superseded' THEN 'waiting' ELSE state END""",
                     (
                         study_uid,
                         revision,
@@ -47,7 +58,8 @@ class Deliveries:
     def supersede(self, study_uid: str, keep: set[str] | frozenset[str] = frozenset()) -> None:
         with self._store.atomic():
             for delivery in self.of(study_uid):
-                unsent = delivery.state in {DeliveryState.WAITING, DeliveryState.PARKED}
+                # One that is being sent at this moment becomes SENT if it arrives, and is not tried again if not.
+                unsent = delivery.state in {DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.PARKED}
                 if unsent and delivery.sop_uid not in keep:
                     self._set(delivery.delivery_id, DeliveryState.SUPERSEDED)
 
@@ -80,12 +92,14 @@ class Deliveries:
                 "UPDATE deliveries SET path = ?, sha256 = ? WHERE delivery_id = ?", (path, sha256, delivery_id)
             )
 
-    def sending(self, delivery_id: int) -> None:
+    def sending(self, delivery_id: int) -> bool:
+        """The object goes out now. False where it is no longer waiting: superseded since it was found due."""
         with self._store.atomic():
-            self._store.execute(
+            taken = self._store.execute(
                 "UPDATE deliveries SET state = ?, attempts = attempts + 1 WHERE delivery_id = ? AND state = ?",
                 (DeliveryState.SENDING, delivery_id, DeliveryState.WAITING),
             )
+            return bool(taken)
 
     def sent(self, delivery: Delivery, *, now: Now) -> None:
         with self._store.atomic():
@@ -100,17 +114,22 @@ class Deliveries:
     def confirmed(self, delivery: Delivery, *, how: str, now: Now) -> None:
         """The PACS has shown the object again. Evidence counts once."""
         with self._store.atomic():
-            if delivery.state is DeliveryState.CONFIRMED:
+            is_news = self._store.execute(
+                "UPDATE deliveries SET state = 'confirmed' WHERE delivery_id = ? AND state != 'confirmed'",
+                (delivery.delivery_id,),
+            )
+            if not is_news:
                 return
-            self._set(delivery.delivery_id, DeliveryState.CONFIRMED)
             detail: dict[str, object] = {"role": delivery.role, "sop": delivery.sop_uid, "how": how}
             self._store.events.add("delivery_confirmed", now, study_uid=delivery.study_uid, detail=detail)
 
     def retry(self, delivery: Delivery, *, error: str, not_before: datetime, now: Now) -> None:
+        """Try again later; not where a newer revision or a withdrawal came while the object was on its way."""
         with self._store.atomic():
             self._store.execute(
-                "UPDATE deliveries SET state = ?, last_error = ?, not_before = ? WHERE delivery_id = ?",
-                (DeliveryState.WAITING, error, rows.to_text(not_before), delivery.delivery_id),
+                f"UPDATE deliveries SET state = {WAITS_AGAIN}, last_error = ?, not_before = ? "  # noqa: S608
+                "WHERE delivery_id = ? AND state != 'confirmed'",
+                (error, rows.to_text(not_before), delivery.delivery_id),
             )
             detail: dict[str, object] = {"role": delivery.role, "error": error, "attempt": delivery.attempts}
             self._store.events.add("delivery_retry", now, study_uid=delivery.study_uid, detail=detail)
@@ -119,11 +138,24 @@ class Deliveries:
         """Trying again cannot help; a person must look."""
         with self._store.atomic():
             self._store.execute(
-                "UPDATE deliveries SET state = ?, last_error = ? WHERE delivery_id = ?",
+                "UPDATE deliveries SET state = ?, last_error = ? WHERE delivery_id = ? AND state != 'confirmed'",
                 (DeliveryState.PARKED, error, delivery.delivery_id),
             )
             detail: dict[str, object] = {"role": delivery.role, "error": error}
             self._store.events.add("delivery_parked", now, study_uid=delivery.study_uid, detail=detail)
+
+    def put_back(self, delivery_id: int, *, error: str | None = None) -> None:
+        """It was not sent for a reason that is not its own (the PACS is down, we stop): the try does not count."""
+        with self._store.atomic():
+            self._store.execute(
+                """UPDATE deliveries SET state = 'waiting', attempts = attempts - 1,
+                       last_error = coalesce(?, last_error) WHERE delivery_id = ? AND state = 'sending'""",
+                (error, delivery_id),
+            )
+
+    def in_state(self, state: DeliveryState) -> list[Delivery]:
+        found = self._store.rows("SELECT * FROM deliveries WHERE state = ? ORDER BY delivery_id", (state,))
+        return [rows.delivery(row) for row in found]
 
     def unpark(self, study_uid: str, *, by: str, now: Now) -> int:
         """Try parked objects again, by hand; returns how many."""
@@ -140,7 +172,7 @@ class Deliveries:
     def restart(self) -> None:
         """At start-up: what was being sent when the process ended is sent again, under the same UID."""
         with self._store.atomic():
-            self._store.execute("UPDATE deliveries SET state = 'waiting' WHERE state = 'sending'")
+            self._store.execute(f"UPDATE deliveries SET state = {WAITS_AGAIN} WHERE state = 'sending'")  # noqa: S608
 
     def counts_by_state(self) -> dict[DeliveryState, int]:
         found = self._store.rows("SELECT state, count(*) AS n FROM deliveries GROUP BY state")

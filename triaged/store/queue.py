@@ -55,6 +55,14 @@ class Queue:
             self._store.events.add("claimed", now, study_uid=study.study_uid, detail={"worker": worker})
             return Claim(token=token, study=self._store.studies.get(study.study_uid), is_recheck=is_recheck)
 
+    def claim_of(self, token: str) -> Claim | None:
+        """The claim that a token stands for; None where it is gone."""
+        row = self._store.row(f"{SELECT} WHERE claim_token = ?", (token,))
+        if row is None:
+            return None
+        study = rows.study(row)
+        return Claim(token=token, study=study, is_recheck=study.state.has_outcome)
+
     def beat(self, token: str, now: Now) -> bool:
         """The worker is alive. False where the claim is no longer its own."""
         with self._store.atomic():

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from triaged.clock import Now
-from triaged.errors import AlreadyClaimed
+from triaged.errors import AlreadyClaimed, AlreadyRead
 from triaged.records import Reading, Study, Tier
 from triaged.store import rows
 from triaged.store.studies import SELECT
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 Order = Literal["ai", "baseline"]
 Tab = Literal["not_analysed", "failed", "reference", "read", "withdrawn"]
 
-LISTED = "reading != 'read' AND is_reference = 0 AND state != 'withdrawn'"
+# A prior stands apart until a person pins it: a scanner with a wrong clock makes a prior of a new study.
+IS_PRIOR = "(is_reference = 1 AND pinned_at IS NULL)"
+LISTED = f"reading != 'read' AND NOT {IS_PRIOR} AND state != 'withdrawn'"
 ORDER_BY = {
     "ai": "pinned_at IS NULL, pinned_at, tier, due, arrival_seq",
     "baseline": "pinned_at IS NULL, pinned_at, baseline_tier, baseline_due, arrival_seq",
@@ -25,10 +27,17 @@ ORDER_BY = {
 TABS: dict[Tab, str] = {
     "not_analysed": "state = 'not_analysed' AND is_reference = 0",
     "failed": "state = 'failed' AND is_reference = 0",
-    "reference": "is_reference = 1 AND state != 'withdrawn'",
-    "read": "reading = 'read' AND is_reference = 0 AND state != 'withdrawn'",
+    "reference": f"{IS_PRIOR} AND state != 'withdrawn'",
+    "read": f"reading = 'read' AND NOT {IS_PRIOR} AND state != 'withdrawn'",
     "withdrawn": "state = 'withdrawn'",
 }
+
+
+def _refuse_held(study: Study, reader: str, now: Now) -> None:
+    """Raises AlreadyClaimed where somebody else holds the study and the claim has not run out."""
+    held = study.reading is Reading.READING and study.reader != reader
+    if held and study.reading_expires_at is not None and study.reading_expires_at > now.utc:
+        raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
 
 
 class ReadingList:
@@ -56,12 +65,13 @@ class ReadingList:
         return {tab: int(row[tab]) for tab in TABS}
 
     def claim(self, study_uid: str, *, reader: str, until: datetime, now: Now) -> None:
-        """Hold a study while reading it. Raises AlreadyClaimed (naming the holder), UnknownStudy."""
+        """Hold a study while reading it. Raises AlreadyClaimed (naming the holder), AlreadyRead, UnknownStudy."""
         with self._store.atomic():
             study = self._store.studies.get(study_uid)
-            held = study.reading is Reading.READING and study.reader != reader
-            if held and study.reading_expires_at is not None and study.reading_expires_at > now.utc:
-                raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
+            if study.reading is Reading.READ:
+                at = "" if study.read_at is None else study.read_at.isoformat(timespec="minutes")
+                raise AlreadyRead(study.reader, at)
+            _refuse_held(study, reader, now)
             self._store.execute(
                 "UPDATE studies SET reading = 'reading', reader = ?, reading_expires_at = ? WHERE study_uid = ?",
                 (reader, rows.to_text(until), study_uid),
@@ -74,8 +84,7 @@ class ReadingList:
             study = self._store.studies.get(study_uid)
             if study.reading is not Reading.READING:
                 return
-            if study.reader != reader and study.reading_expires_at and study.reading_expires_at > now.utc:
-                raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
+            _refuse_held(study, reader, now)
             self._unread(study_uid)
             self._store.events.add("reading_released", now, study_uid=study_uid, detail={"by": reader})
 
@@ -93,15 +102,19 @@ class ReadingList:
             return len(over)
 
     def mark_read(self, study_uid: str, *, reader: str, now: Now) -> None:
-        """The study has been read: it leaves the list. Raises AlreadyClaimed, UnknownStudy."""
+        """The study has been read: it leaves the list. Raises AlreadyClaimed, UnknownStudy.
+
+        Reading it again changes who read it only where a new result came since.
+        """
         with self._store.atomic():
             study = self._store.studies.get(study_uid)
-            held = study.reading is Reading.READING and study.reader != reader
-            if held and study.reading_expires_at is not None and study.reading_expires_at > now.utc:
-                raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
+            if study.reading is Reading.READ and not study.changed_since_read:
+                return
+            _refuse_held(study, reader, now)
             self._store.execute(
                 """UPDATE studies SET reading = 'read', reader = ?, reading_expires_at = NULL, read_at = ?,
-                       changed_since_read = 0, pinned_at = NULL WHERE study_uid = ?""",
+                       changed_since_read = 0, pinned_at = NULL, pinned_by = '', pin_reason = ''
+                   WHERE study_uid = ?""",
                 (reader, rows.to_text(now.utc), study_uid),
             )
             self._store.events.add("read", now, study_uid=study_uid, detail={"by": reader})
@@ -111,7 +124,9 @@ class ReadingList:
         with self._store.atomic():
             self._store.studies.get(study_uid)
             self._unread(study_uid)
-            self._store.execute("UPDATE studies SET read_at = NULL WHERE study_uid = ?", (study_uid,))
+            self._store.execute(
+                "UPDATE studies SET read_at = NULL, changed_since_read = 0 WHERE study_uid = ?", (study_uid,)
+            )
             self._store.events.add("unread", now, study_uid=study_uid, detail={"by": reader})
 
     def pin(self, study_uid: str, *, by: str, reason: str, now: Now) -> None:

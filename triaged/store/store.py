@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,33 +73,43 @@ class Store:
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._run("BEGIN IMMEDIATE")
             try:
                 yield
+                self._run("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A commit that failed leaves the transaction open, and the next block must not join it; a full disk
+                # ends it by itself, which makes this ROLLBACK the error that it suppresses.
+                with suppress(sqlite3.OperationalError):
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Raises StorageError where the file is locked for too long, full, read-only or broken."""
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"the database {self.path} cannot be used: {error}") from error
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one writing statement inside `atomic()`; returns the number of rows it touched."""
         if not self._connection.in_transaction:
             raise StorageError("a write outside atomic()")
-        return self._connection.execute(sql, parameters).rowcount
+        return self._run(sql, parameters).rowcount
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         with self._lock:
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._run(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         with self._lock:
-            found: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
+            found: sqlite3.Row | None = self._run(sql, parameters).fetchone()
             return found
 
     def change_mark(self) -> str:
         """A text that differs whenever anything was committed, by this process or another."""
         with self._lock:
-            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            version = self._run("PRAGMA data_version").fetchone()[0]
             return f"{version}.{self._connection.total_changes}"
 
     def setting(self, name: str, default: Any = None) -> Any:
@@ -117,8 +127,11 @@ class Store:
     @property
     def installation_uid(self) -> str:
         """Made once per database (PS3.5 B.2: 2.25 and a UUID); every UID we create derives from it."""
+        uid = self.setting("installation_uid")
+        if uid is not None:
+            return str(uid)
         with self.atomic():
-            uid = self.setting("installation_uid")
+            uid = self.setting("installation_uid")  # another process may have been first
             if uid is None:
                 uid = f"2.25.{uuid.uuid4().int}"
                 self.set_setting("installation_uid", uid)
@@ -134,9 +147,18 @@ class Store:
             self.set_setting("baseline_switch", on)
             self.events.add("baseline_on" if on else "baseline_off", now, detail={"by": by})
 
+    def writable(self) -> bool:
+        """Whether a write would be kept at this moment."""
+        try:
+            with self.atomic():
+                self.execute("DELETE FROM settings WHERE name = 'never'")
+        except sqlite3.Error:
+            return False
+        return True
+
     def backup(self, target: Path) -> None:
         """An online copy of the database that another process may be writing to."""
-        with self._lock, sqlite3.connect(target) as copy:
+        with self._lock, closing(sqlite3.connect(target)) as copy:
             self._connection.backup(copy)
 
     def close(self) -> None:
