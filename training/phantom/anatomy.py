@@ -133,8 +133,8 @@ class Chest:
         """What lies below the diaphragm on one side."""
         b = self.body
         sign, top = (-1.0, b.dome_right_mm) if side == "right" else (1.0, b.dome_left_mm)
-        centre = (sign * 0.5 * b.half_width_mm, -6.0, top - 96.0)
-        return ellipsoid(x, y, z, centre, (0.53 * b.half_width_mm, 0.93 * b.half_depth_mm, 96.0))
+        centre = (sign * 0.44 * b.half_width_mm, -10.0, top - 96.0)
+        return ellipsoid(x, y, z, centre, (0.57 * b.half_width_mm, 0.93 * b.half_depth_mm, 96.0))
 
     def _lung(self, x: Field, z: Field, side: str, cage: Field, dome: Field, core: Field) -> Field:
         outward = x if side == "right" else -x  # positive beyond the midline
@@ -155,6 +155,7 @@ class Chest:
             ((-18.0, -30.0, 38.0), (26.0, 40.0, 46.0), 13.0),  # arch
             ((26.0, 44.0, 46.0), (20.0, 52.0, -160.0), 12.0),  # descending aorta
             ((-26.0, -14.0, -10.0), (-26.0, -4.0, 90.0), 9.0),  # superior vena cava
+            ((-26.0, -8.0, -30.0), (-24.0, 24.0, -160.0), 12.0),  # inferior vena cava, which the liver hangs on
             ((10.0, -30.0, 8.0), (30.0, 12.0, 12.0), 13.0),  # pulmonary trunk, left artery
             ((6.0, 4.0, 6.0), (-40.0, 14.0, 2.0), 10.0),  # right pulmonary artery
             ((30.0, 12.0, 12.0), (52.0, 24.0, -4.0), 9.0),

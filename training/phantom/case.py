@@ -156,8 +156,9 @@ class Patient:
     def _parenchyma(self, scan: Scan, grid: Grid, alpha: Field, dense: Field) -> Field:
         p = self.phantom
         _, y, _ = grid.points()
-        hu = p.parenchyma_hu + p.gravity_hu * y / 150.0 + 12.0 * self._texture.on(grid)
-        hu += alpha * p.pathology.ground_glass_hu
+        texture = self._texture.on(grid)
+        hu = p.parenchyma_hu + p.gravity_hu * y / 150.0 + 12.0 * texture
+        hu += alpha * (p.pathology.ground_glass_hu + 30.0 * texture)
         hu += dense * (p.pathology.consolidation_hu - hu)
         vessels = tubes.lay(self._vessels, grid, scan.thickness_mm, scan.kernel.edge_mm)
         return np.asarray(hu + vessels * (VESSEL_HU - hu), np.float32)

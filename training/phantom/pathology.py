@@ -14,7 +14,7 @@ import numpy as np
 from training.phantom.geometry import Field, Grid, Mask, Noise, Point, cover, ellipsoid
 
 PLEURAL_DECAY_MM = 8.0  # PHANTOM.md: lesion density falls as exp(-distance / 8 mm)
-PATCH_MM = 13.0  # correlation length of the patches
+PATCH_MM = 18.0  # correlation length of the patches
 EDGE_MM = 4.0  # width of a lesion's border
 FIELD_PER_MM = 1.0 / PATCH_MM  # typical slope of the field
 
@@ -101,4 +101,4 @@ class Disease:
     def _field(self, grid: Grid, distance: Field) -> Field:
         _, y, z = grid.points()
         pleural = np.exp(np.minimum(distance, 0.0) / PLEURAL_DECAY_MM)
-        return np.asarray(self._patches.on(grid) + 1.1 * y / 60.0 - 0.7 * z / 60.0 + 1.2 * pleural, np.float32)
+        return np.asarray(self._patches.on(grid) + 1.1 * y / 60.0 - 0.7 * z / 60.0 + 0.8 * pleural, np.float32)
