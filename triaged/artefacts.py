@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +72,14 @@ def write(root: Path, study_uid: str, revision: int, artefacts: Artefacts) -> Pa
 
 
 def _write_masks(path: Path, masks: Masks) -> None:
-    lesions = {} if masks.lesions is None else {"lesions": np.packbits(masks.lesions)}
-    sop_uids = np.array([uid for uid, _ in masks.sources], dtype="U64")
-    frames = np.array([frame for _, frame in masks.sources], dtype=np.int32)
-    np.savez_compressed(path, lungs=masks.lungs, sop_uids=sop_uids, frames=frames, **lesions)
+    arrays: dict[str, NDArray[Any]] = {
+        "lungs": masks.lungs,
+        "sop_uids": np.array([uid for uid, _ in masks.sources], dtype="U64"),
+        "frames": np.array([frame for _, frame in masks.sources], dtype=np.int32),
+    }
+    if masks.lesions is not None:
+        arrays["lesions"] = np.packbits(masks.lesions)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 def read_masks(path: Path) -> Masks:

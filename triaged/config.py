@@ -85,7 +85,7 @@ class Assembly(Section):
     idle_s: Annotated[float, Field(ge=0)] = 5.0
     hard_timeout_s: Annotated[float, Field(gt=0)] = 900.0
     ask_pacs_for_counts: bool = False
-    max_age_days: Annotated[float, Field(gt=0)] | None = 30.0
+    max_age_days: Annotated[float, Field(ge=0)] = 0.0  # 0: every study is for reading, however old
 
     @model_validator(mode="after")
     def _timeout_outlasts_quiet(self) -> Self:
@@ -235,13 +235,6 @@ class Config(Section):
         return self.mode == "live" and self.worklist.policy != "off"
 
     @property
-    def findings_digest(self) -> str:
-        """What, in the settings, can change a finding; part of every result object's UID."""
-        a = self.analysis
-        text = f"{a.lungs}|{a.triage}|{a.device}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
     def database(self) -> Path:
         return self.storage.path / "triaged.sqlite3"
 
@@ -252,6 +245,11 @@ class Config(Section):
     @property
     def artefacts(self) -> Path:
         return self.storage.path / "results"
+
+
+def findings_digest(analysis: Analysis) -> str:
+    """What, in the settings, can change a finding; part of every result object's UID."""
+    return hashlib.sha256(f"{analysis.lungs}|{analysis.triage}".encode()).hexdigest()
 
 
 def _key(location: tuple[int | str, ...]) -> str:

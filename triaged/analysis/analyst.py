@@ -1,0 +1,168 @@
+"""One study's files -> outcome and artefacts. Knows no store: `triaged score` and the worker run this same code."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from models.projection import coronal, key_slices
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.pipeline import Pipeline, Prediction
+from models.reading import NotAVolume, read_dicom_series
+from triaged import __version__, config
+from triaged.analysis import quality
+from triaged.analysis.findings import findings_of
+from triaged.artefacts import Artefacts, KeySlice
+from triaged.errors import TriagedError
+from triaged.intake.headers import read_headers
+from triaged.intake.selection import Selection, select
+from triaged.masks import Masks
+from triaged.records import Choice, Findings, InstanceHeader, ModelIdentity, Outcome, Provenance, Reason, StudyState
+from triaged.results.picture import compose, png_of
+
+KEY_SLICES = 3
+THUMBNAIL_PX = 192  # shown 64 px high; three times that for dense displays and for hover
+BYTES_PER_VOXEL = 12  # HU, its resampled copy, labels, lesions and what the stages hold beside them: measured peak
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examined:
+    """What the files of a study say, before any pixel is read."""
+
+    selection: Selection
+    paths: Mapping[str, Path]  # SOP Instance UID -> file
+    unreadable: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Analysed:
+    """An outcome, and for an analysed study what it leaves for the encoder and the board."""
+
+    outcome: Outcome
+    artefacts: Artefacts | None = None
+    coronal: NDArray[np.uint8] | None = None
+
+
+class Analyst:
+    """Holds the loaded models of one device and works on one study at a time."""
+
+    def __init__(self, settings: config.Analysis, device: str, findings_digest: str) -> None:
+        self._settings = settings
+        self._device = device
+        self._digest = findings_digest
+        self._pipeline = Pipeline(lungs=settings.lungs, triage=settings.triage, device=device)
+        self.identities = tuple(
+            ModelIdentity(
+                role=i.role,
+                name=i.name,
+                version=i.version,
+                sha256=i.sha256,
+                synthetic=i.synthetic,
+                parameters=i.parameters,
+            )
+            for i in self._pipeline.identities
+        )
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether some model was trained on synthetic data."""
+        return any(identity.synthetic for identity in self.identities)
+
+    def examine(self, files: Iterable[Path]) -> Examined:
+        """Read every header and choose the series."""
+        began = time.perf_counter()
+        headers: list[InstanceHeader] = []
+        paths: dict[str, Path] = {}
+        unreadable = 0
+        for path in files:
+            try:
+                _, header = read_headers(path)
+            except TriagedError:
+                unreadable += 1
+                continue
+            headers.append(header)
+            paths[header.sop_uid] = path
+        return Examined(
+            selection=select(headers), paths=paths, unreadable=unreadable, seconds=time.perf_counter() - began
+        )
+
+    def analyse(
+        self, examined: Examined, *, partial: bool = False, revision: int = 1, progress: Progress | None = None
+    ) -> Analysed:
+        """Run the pipeline on the chosen series. What cannot be analysed comes back as an outcome, with its reason."""
+        selection = examined.selection
+        if selection.choice is None:
+            return Analysed(outcome=_refused(selection.reason_code, selection.reason, None))
+        try:
+            prediction, seconds = self._predict(examined, progress)
+        except NotAVolume as refusal:
+            return Analysed(outcome=_refused(Reason(refusal.code), refusal.words, selection.choice))
+        verdict = quality.judge(prediction, partial=partial, lossy=prediction.volume.lossy, contrast=selection.contrast)
+        if verdict.reason_code is not None:
+            return Analysed(outcome=_refused(verdict.reason_code, verdict.words, selection.choice))
+        drawn = time.perf_counter()
+        view = coronal(prediction.volume, prediction.labels, prediction.lesions)
+        made_by = Provenance(
+            models=self.identities,
+            triaged_version=__version__,
+            device=self._device,
+            config_digest=self._digest,
+            seconds=seconds,
+        )
+        found = findings_of(prediction, verdict.flags, made_by)
+        left = _draw(prediction, found, selection.choice, view, revision)
+        seconds = {**seconds, "picture": round(time.perf_counter() - drawn, 3)}
+        found = replace(found, provenance=replace(made_by, seconds=seconds))
+        outcome = Outcome(state=StudyState.ANALYSED, choice=selection.choice, findings=found)
+        return Analysed(outcome=outcome, artefacts=left, coronal=view)
+
+    def _predict(self, examined: Examined, progress: Progress | None) -> tuple[Prediction, dict[str, float]]:
+        if progress is not None:
+            progress("read")
+        began = time.perf_counter()
+        most = self._settings.max_volume_mb * 2**20 // BYTES_PER_VOXEL
+        volume = read_dicom_series([examined.paths[uid] for uid in examined.selection.sop_uids], max_voxels=most)
+        read_s = time.perf_counter() - began
+        prediction = self._pipeline.run(volume, progress)
+        return prediction, {"select": round(examined.seconds, 3), "read": round(read_s, 3), **prediction.seconds}
+
+
+def _refused(code: Reason | None, words: str, choice: Choice | None) -> Outcome:
+    return Outcome(state=StudyState.NOT_ANALYSED, reason_code=code, reason=words, choice=choice)
+
+
+def _draw(prediction: Prediction, found: Findings, choice: Choice, view: NDArray[np.uint8], revision: int) -> Artefacts:
+    page = compose(view, found, choice, revision=revision)
+    keys: list[tuple[KeySlice, bytes]] = []
+    for number, key in enumerate(key_slices(prediction.volume, prediction.labels, prediction.lesions, n=KEY_SLICES), 1):
+        described = KeySlice(
+            file=f"key-{number}.png",
+            sop_uid=key.sop_uid,
+            slice_index=key.slice_index,
+            affected_fraction=key.affected_fraction,
+        )
+        keys.append((described, png_of(key.rgb)))
+    return Artefacts(
+        masks=Masks(lungs=prediction.labels, lesions=prediction.lesions, sources=prediction.volume.sources),
+        coronal_png=png_of(view),
+        picture_png=png_of(page),
+        thumbnail_png=_thumbnail(view),
+        key_slices=keys,
+    )
+
+
+def _thumbnail(view: NDArray[np.uint8]) -> bytes:
+    image = Image.fromarray(view, "RGB")
+    image.thumbnail((4 * THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()

@@ -1,0 +1,125 @@
+"""`triaged check`: would the daemon be able to do its work here and now?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification
+
+from triaged.config import Config, Pacs
+from triaged.errors import StorageError
+from triaged.store import Store
+
+# The release of this version; a clock before it is wrong, and received_at would be too.
+NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One question, its answer in words, and whether the daemon can work with it."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+def check_all(config: Config) -> list[Check]:
+    """Every check, in the order in which the daemon would meet them. A failing one does not hide the next."""
+    checks: list[Callable[[Config], Check]] = [_storage, _disk, _fsync, _clock, _database, _models]
+    found = [check(config) for check in checks]
+    if config.pacs is not None:
+        found.append(echo(config.pacs, config.dicom.ae_title))
+    else:
+        found.append(Check(name="pacs", ok=True, words="none configured: nothing will be delivered"))
+    return found
+
+
+def _storage(config: Config) -> Check:
+    path = config.storage.path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        ok = os.access(path, os.W_OK | os.X_OK)
+    except OSError as error:
+        return Check(name="storage", ok=False, words=f"{path}: {error.strerror}")
+    return Check(name="storage", ok=ok, words=f"{path} is {'writable' if ok else 'not writable'}")
+
+
+def _disk(config: Config) -> Check:
+    least = config.storage.min_free_mb
+    free_mb = shutil.disk_usage(_existing(config.storage.path)).free // 2**20
+    words = f"{free_mb} MB free; receiving stops below {least} MB"
+    return Check(name="disk", ok=free_mb >= least, words=words)
+
+
+def _fsync(config: Config) -> Check:
+    """Every instance costs two of these before its Success; a disk that takes long bounds the rate of arrival."""
+    probe = _existing(config.storage.path) / f".check-{os.getpid()}"
+    try:
+        began = time.perf_counter()
+        with probe.open("wb") as file:
+            file.write(b"\0" * 4096)
+            os.fsync(file.fileno())
+        took_ms = 1000 * (time.perf_counter() - began)
+    except OSError as error:
+        return Check(name="durability", ok=False, words=f"a synced write failed: {error.strerror}")
+    finally:
+        probe.unlink(missing_ok=True)
+    return Check(name="durability", ok=True, words=f"a synced write takes {took_ms:.1f} ms")
+
+
+def _clock(config: Config) -> Check:
+    at = datetime.now(UTC)
+    return Check(name="clock", ok=at > NOT_BEFORE, words=f"{at.isoformat(timespec='seconds')}")
+
+
+def _database(config: Config) -> Check:
+    try:
+        with Store(config.database) as store:
+            counts = sum(store.studies.counts_by_state().values())
+            return Check(name="database", ok=store.writable(), words=f"{counts} studies")
+    except StorageError as error:
+        return Check(name="database", ok=False, words=str(error))
+
+
+def _models(config: Config) -> Check:
+    from models.bundle import BundleError
+    from models.predict import UnknownModel
+    from triaged.analysis.devices import devices
+    from triaged.analysis.research import ResearchWeights, require_admitted
+
+    settings = config.analysis
+    device = devices(settings.device, settings.workers)[0]
+    try:
+        names = require_admitted(config, device)
+    except (UnknownModel, BundleError, ResearchWeights) as error:
+        return Check(name="models", ok=False, words=str(error))
+    return Check(name="models", ok=True, words=f"{', '.join(names)} on {device}")
+
+
+def echo(pacs: Pacs, calling: str) -> Check:
+    """C-ECHO to the PACS (PS3.4 annex A)."""
+    ae = AE(ae_title=calling)
+    ae.add_requested_context(Verification)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = min(pacs.timeout_s, 10.0)
+    peer = f"{pacs.ae_title} at {pacs.host}:{pacs.port}"
+    association = ae.associate(pacs.host, pacs.port, ae_title=pacs.ae_title)
+    if not association.is_established:
+        why = "rejected the association" if association.is_rejected else "does not answer"
+        return Check(name="pacs", ok=False, words=f"{peer} {why}")
+    status = association.send_c_echo()
+    association.release()
+    ok = bool(status) and status.Status == 0x0000
+    return Check(name="pacs", ok=ok, words=f"{peer} {'answers C-ECHO' if ok else 'refused C-ECHO'}")
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

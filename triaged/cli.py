@@ -1,0 +1,290 @@
+"""The commands. The only place that prints and exits; what is heavy to import is imported inside the command."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from triaged import __version__, logs
+from triaged.clock import now
+from triaged.config import Config, load
+from triaged.errors import ConfigError, TriagedError
+
+if TYPE_CHECKING:
+    from triaged.analysis.analyst import Analyst
+    from triaged.store import Store
+
+BAD_CONFIGURATION = 2
+
+app = typer.Typer(
+    name="triaged",
+    help="Scores chest CTs beside the PACS and puts the most affected patient first. Research software.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a pretty traceback prints local variables, which hold identities
+    add_completion=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The TOML file of this installation.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Who = Annotated[str, typer.Option("--by", help="Who does this; goes into the event log.")]
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    err.print(message, style="red", highlight=False, markup=False)
+    raise typer.Exit(status)
+
+
+def _load(path: Path) -> Config:
+    try:
+        return load(path)
+    except ConfigError as error:
+        _fail(str(error), BAD_CONFIGURATION)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Config, Store]]:
+    """The configuration and its store; what we refuse on purpose becomes one line and exit status 1."""
+    from triaged.store import Store
+
+    config = _load(path)
+    try:
+        with Store(config.database) as store:
+            yield config, store
+    except TriagedError as error:
+        _fail(str(error))
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("–" if cell is None else str(cell) for cell in row))
+    out.print(table)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(config: ConfigPath) -> None:
+    """Run the daemon until it is told to stop (SIGTERM drains and exits 0)."""
+    settings = _load(config)
+    logs.set_up(settings.log.level, json_lines=settings.log.json_lines)
+    from models.bundle import BundleError
+    from models.predict import UnknownModel
+    from triaged.analysis.research import ResearchWeights, require_admitted
+    from triaged.daemon import Daemon
+
+    try:
+        require_admitted(settings, "cpu")
+    except (ResearchWeights, UnknownModel, BundleError) as error:
+        _fail(f"{config}: [analysis] {error}", BAD_CONFIGURATION)
+    try:
+        status = Daemon(settings).run()
+    except TriagedError as error:
+        _fail(str(error))
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Ask whether the daemon could work here: configuration, disk, clock, models, C-ECHO to the PACS."""
+    settings = _load(config)
+    from triaged.checkup import check_all
+
+    checks = check_all(settings)
+    if as_json:
+        _print_json([{"name": c.name, "ok": c.ok, "words": c.words} for c in checks])
+    else:
+        _table(("", "check", ""), [("ok" if c.ok else "FAILED", c.name, c.words) for c in checks])
+    raise typer.Exit(0 if all(c.ok for c in checks) else 1)
+
+
+@app.command()
+def status(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Show what the daemon has in hand. Exit status 1 where it is not running."""
+    from triaged.runtime import read_runtime
+
+    with _opened(config) as (settings, store):
+        running = read_runtime(settings.storage.path)
+        received_at, result_at = store.studies.last_times()
+        said = {
+            "running": running is not None,
+            "pid": None if running is None else running.pid,
+            "dicom_port": None if running is None else running.dicom_port,
+            "web_port": None if running is None else running.web_port,
+            "mode": settings.mode,
+            "order": "ai" if settings.promotes and not store.baseline_switch else "baseline",
+            "queue_depth": store.queue.depth(),
+            "studies": {state.value: n for state, n in store.studies.counts_by_state().items()},
+            "deliveries": {state.value: n for state, n in store.deliveries.counts_by_state().items()},
+            "last_received_at": None if received_at is None else received_at.isoformat(),
+            "last_result_at": None if result_at is None else result_at.isoformat(),
+        }
+    if as_json:
+        _print_json(said)
+    else:
+        _table(("", ""), list(said.items()))
+    raise typer.Exit(0 if said["running"] else 1)
+
+
+@app.command()
+def worklist(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Print the studies to be read, in reading order."""
+    from triaged.worklist.board import item_json, read_board
+
+    with _opened(config) as (settings, store):
+        items = [item_json(item) for item in read_board(store, settings, now()).items]
+    if as_json:
+        _print_json(items)
+    else:
+        print_worklist(items)
+
+
+def print_worklist(items: Sequence[dict[str, object]]) -> None:
+    """The list as a table on the terminal."""
+    keys = ("position", "patient_id", "accession_number", "tier", "state", "affected_percent", "ct_grade", "reason")
+    _table(("#", "patient", "accession", "tier", "state", "%", "grade", "why"), [[i[k] for k in keys] for i in items])
+
+
+@app.command()
+def read(
+    config: ConfigPath,
+    study_uids: Annotated[list[str], typer.Argument(help="Study Instance UIDs.")],
+    by: Who = "",
+) -> None:
+    """Mark studies as read, so that they leave the list."""
+    with _opened(config) as (_, store):
+        for uid in study_uids:
+            store.reading.mark_read(uid, reader=by or getpass.getuser(), now=now())
+
+
+@app.command()
+def requeue(
+    config: ConfigPath,
+    study_uids: Annotated[list[str], typer.Argument(help="Study Instance UIDs.")],
+    deliveries: Annotated[bool, typer.Option("--deliveries", help="Send parked results again instead.")] = False,
+    by: Who = "",
+) -> None:
+    """Analyse studies again from the beginning, whatever came of them; or send again what could not be delivered."""
+    with _opened(config) as (_, store):
+        for uid in study_uids:
+            if deliveries:
+                store.studies.get(uid)
+                store.deliveries.unpark(uid, by=by or getpass.getuser(), now=now())
+            else:
+                store.queue.requeue(uid, by=by or getpass.getuser(), now=now())
+
+
+@app.command()
+def score(
+    paths: Annotated[list[Path], typer.Argument(exists=True, help="DICOM files, and folders of them.")],
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Write seg, sr and picture here.")] = None,
+    as_json: AsJson = False,
+    lungs: Annotated[str | None, typer.Option(help="Model for the lungs (see `triaged models`).")] = None,
+    model: Annotated[str | None, typer.Option(help="Model for the triage.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
+) -> None:
+    """Score studies offline: no daemon, no PACS. Files that are not DICOM are counted and skipped."""
+    from models.bundle import BundleError
+    from models.predict import UnknownModel
+    from triaged.analysis.offline import find
+    from triaged.analysis.offline import score as score_study
+
+    logs.set_up("WARNING", json_lines=False)
+    with err.status("reading headers"):
+        found = find(paths)
+    try:
+        analyst = _analyst(lungs, model, device)
+    except (UnknownModel, BundleError) as error:
+        _fail(str(error), BAD_CONFIGURATION)
+    items = []
+    with err.status("") as bar:
+        for number, (uid, files) in enumerate(found.studies.items(), start=1):
+
+            def show(stage: str, n: int = number) -> None:
+                bar.update(f"study {n} of {len(found.studies)}: {stage}")
+
+            items.append(score_study(analyst, uid, files, out_dir, show))
+    if found.skipped:
+        err.print(f"{len(found.skipped)} files skipped: not DICOM, or not to be identified")
+    if as_json:
+        _print_json(items)
+    else:
+        keys = (
+            "study_uid",
+            "state",
+            "affected_percent_right",
+            "affected_percent_left",
+            "ct_grade",
+            "seconds",
+            "reason",
+        )
+        _table(("study", "state", "right %", "left %", "grade", "s", "reason"), [[i[k] for k in keys] for i in items])
+
+
+def _analyst(lungs: str | None, triage: str | None, device: str) -> Analyst:
+    from triaged.analysis.analyst import Analyst
+    from triaged.analysis.devices import devices
+    from triaged.config import Analysis, findings_digest
+
+    named = {key: name for key, name in (("lungs", lungs), ("triage", triage)) if name}
+    settings = Analysis.model_validate({"device": device, **named})
+    return Analyst(settings, devices(device, 1)[0], findings_digest(settings))
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the models that the configuration can name."""
+    from models.zoo import cards
+
+    keys = ("number", "name", "version", "roles", "paper", "synthetic", "limits")
+    items = [{key: getattr(card, key) for key in keys} for card in cards()]
+    if as_json:
+        _print_json(items)
+    else:
+        _table(keys, [[", ".join(i[k]) if k == "roles" else i[k] for k in keys] for i in items])
+
+
+@app.command()
+def demo(
+    exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop when everything has arrived.")] = False,
+    as_json: AsJson = False,
+    web_port: Annotated[int, typer.Option(help="Port of the board; 0 asks the system.")] = 8080,
+    keep: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
+) -> None:
+    """Show the whole thing with synthetic studies: a PACS, the daemon, the reordered list, results stored back."""
+    from triaged.demo import Demo
+
+    demonstration = Demo(say=lambda words: err.print(words, highlight=False), web_port=web_port, folder=keep)
+    with demonstration:
+        report = demonstration.run()
+        if as_json:
+            _print_json(report.as_json())
+        else:
+            print_worklist(report.after)
+        if not exit_when_done:
+            err.print(f"\nThe board: {demonstration.board_url}   (Ctrl-C ends the demonstration)", highlight=False)
+            demonstration.wait()
+    raise typer.Exit(0 if report.complete else 1)
+
+
+def main() -> None:
+    app(prog_name="triaged")
