@@ -83,7 +83,11 @@ GRID = (
 
 
 def carry(source: Dataset, into: Dataset) -> None:
-    """Make patient, study, issuers and character set of `into` those of `source`, element by element."""
+    """Make patient, study, issuers and character set of `into` those of `source`, element by element.
+
+    Bytes that do not decode in the character set their own header declares are the one thing that changes: they are
+    written as that set's replacement character.
+    """
     for keyword in (*REQUIRED, *OPTIONAL):
         if keyword in source:
             into.add(deepcopy(source[keyword]))

@@ -22,9 +22,11 @@ NAMES = {
     "korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
     "chinese": ("GB18030", "Wang^XiaoDong=王^小东"),
 }
-CARRIED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "IssuerOfPatientID")
-CARRIED += ("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "StudyDescription", "ReferringPhysicianName")
-CARRIED += ("SpecificCharacterSet", "StudyInstanceUID")
+CARRIED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "IssuerOfPatientID"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "StudyDescription", "ReferringPhysicianName"),
+    *("SpecificCharacterSet", "StudyInstanceUID"),
+)
 
 
 def raw(header: Dataset, keyword: str) -> object:
