@@ -5,21 +5,36 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import ipaddress
+import itertools
 import tomllib
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from triaged.errors import ConfigError
 from triaged.records import OrderPriority, Role
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 asks the system for one, which tests do
+Said = Annotated[str, Field(min_length=1, pattern=r"\S")]  # an empty text is contained in every text
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 # PS3.5 table 6.2-1, AE: at most 16 characters, no backslash, no control characters, not only spaces.
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
+
+
+N = TypeVar("N", bound=StrEnum)
+
+
+def _named(kind: type[N], value: str) -> N:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is none of {', '.join(kind)}") from None
 
 
 class Section(BaseModel):
@@ -52,6 +67,8 @@ class Dicom(Section):
     def admits(self, address: str, calling_ae: str) -> bool:
         """Whether this peer may associate. Nothing listed means loopback only, any calling AE title."""
         ip = ipaddress.ip_address(address)
+        if isinstance(ip, ipaddress.IPv6Address):
+            ip = ip.ipv4_mapped or ip  # how an IPv4 peer looks to a socket that listens on IPv6
         if not self.networks and not self.calling_ae_titles:
             return ip.is_loopback
         if self.networks and not any(ip in ipaddress.ip_network(n) for n in self.networks):
@@ -111,16 +128,25 @@ class PriorityRule(Section):
     """Gives an order priority to the studies it matches. The first rule that matches decides."""
 
     priority: OrderPriority
-    called_ae: str | None = None
-    calling_ae: str | None = None
-    tag: str | None = None
-    equals: str | None = None
-    contains: str | None = None
+    called_ae: Said | None = None
+    calling_ae: Said | None = None
+    tag: Said | None = None
+    equals: Said | None = None
+    contains: Said | None = None
 
     @field_validator("priority", mode="before")
     @classmethod
     def _priority_is_named(cls, value: object) -> object:
-        return OrderPriority(value) if isinstance(value, str) else value
+        return _named(OrderPriority, value) if isinstance(value, str) else value
+
+    @field_validator("tag")
+    @classmethod
+    def _tag_is_a_keyword(cls, value: str | None) -> str | None:
+        from pydicom.datadict import tag_for_keyword
+
+        if value is not None and tag_for_keyword(value) is None:
+            raise ValueError(f"{value} is no DICOM keyword (PS3.6): the rule would never match")
+        return value
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -160,7 +186,7 @@ class Results(Section):
     @field_validator("send", mode="before")
     @classmethod
     def _roles_are_named(cls, value: object) -> object:
-        return tuple(Role(v) for v in value) if isinstance(value, tuple) else value
+        return tuple(dict.fromkeys(_named(Role, v) for v in value)) if isinstance(value, tuple) else value
 
 
 class Web(Section):
@@ -183,7 +209,11 @@ class Web(Section):
         if value is not None:
             if not value.startswith(("http://", "https://")):
                 raise ValueError("must start with http:// or https://")
-            value.format(study_uid="1.2", accession_number="A", patient_id="P")
+            try:
+                value.format(study_uid="1.2", accession_number="A", patient_id="P")
+            except (AttributeError, IndexError, KeyError) as error:
+                known = "{study_uid}, {accession_number}, {patient_id}"
+                raise ValueError(f"holds a placeholder other than {known}") from error
         return value
 
     @property
@@ -252,6 +282,18 @@ def findings_digest(analysis: Analysis) -> str:
     return hashlib.sha256(f"{analysis.lungs}|{analysis.triage}".encode()).hexdigest()
 
 
+LOOKS = 4  # wrong keys, wrong sections, a wrong whole; one more for what a placeholder brings to light
+
+# What stands in for a required key that is missing, while the mistakes behind it are looked for.
+PLACEHOLDERS: dict[str, Any] = {
+    "storage": {"path": "."},
+    "path": ".",
+    "ae_title": "PACS",
+    "host": "localhost",
+    "port": 104,
+}
+
+
 def _key(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location) or "(file)"
 
@@ -268,14 +310,52 @@ def _listed_as_tuples(value: object) -> object:
 def parse(text: str, source: str = "configuration") -> Config:
     """Settings from TOML text. Raises ConfigError naming every mistake with its key."""
     try:
-        raw = tomllib.loads(text)
+        raw = _listed_as_tuples(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(source, [("(file)", f"not TOML: {error}")]) from error
-    try:
-        return Config.model_validate(_listed_as_tuples(raw))
-    except ValidationError as error:
-        problems = [(_key(e["loc"]), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
-        raise ConfigError(source, problems) from error
+    problems: list[tuple[str, str]] = []
+    # Mistakes between keys show only once the keys themselves are right, so what is wrong gives way and we look again.
+    for _ in range(LOOKS):
+        try:
+            config = Config.model_validate(raw)
+        except ValidationError as error:
+            problems += [_problem(e) for e in error.errors()]
+            gave_way = [_give_way(raw, e) for e in error.errors()]
+            if not any(gave_way):
+                break
+        else:
+            if not problems:
+                return config
+            break
+    raise ConfigError(source, list(dict.fromkeys(problems)))
+
+
+def _problem(error: ErrorDetails) -> tuple[str, str]:
+    reason = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        sections = [Config, *(f.annotation for f in Config.model_fields.values()), Pacs, PriorityRule]
+        known = {n for s in sections if isinstance(s, type) and issubclass(s, Section) for n in s.model_fields}
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        reason = f"unknown key; did you mean {near[0]}?" if near else "unknown key"
+    return _key(error["loc"]), reason
+
+
+def _give_way(raw: Any, error: ErrorDetails) -> bool:
+    """Take a wrong key out of `raw`, an array as a whole, or put a missing one in; False where that cannot be."""
+    location = list(itertools.takewhile(lambda part: isinstance(part, str), error["loc"]))
+    if not location:
+        return False
+    *path, name = location
+    section = raw
+    for part in path:
+        section = section.get(part)
+        if not isinstance(section, dict):
+            return False
+    known = section.pop(name, None) is not None
+    if error["type"] == "missing" and name in PLACEHOLDERS:
+        section[name] = PLACEHOLDERS[str(name)]
+        return True
+    return known
 
 
 def load(path: Path) -> Config:

@@ -16,6 +16,7 @@ from triaged.records import (
     SeriesRow,
     Study,
     StudyState,
+    Tier,
     Touch,
 )
 from triaged.store import rows
@@ -270,6 +271,14 @@ class Studies:
             )
             detail: dict[str, object] = {"from": before.urgency, "to": urgency, "by": by}
             self._store.events.add("urgency", now, study_uid=study_uid, detail=detail)
+
+    def set_tier(self, study_uid: str, tier: Tier, *, why: str, now: Now) -> None:
+        """Let the settings decide the tier with AI; the due time stays. Raises UnknownStudy."""
+        with self._store.atomic():
+            before = self.get(study_uid).place.tier
+            self._store.execute("UPDATE studies SET tier = ? WHERE study_uid = ?", (tier, study_uid))
+            detail: dict[str, object] = {"from": before.name, "to": tier.name, "why": why}
+            self._store.events.add("tier", now, study_uid=study_uid, detail=detail)
 
     def withdraw(self, study_uid: str, *, reason: str, by: str, now: Now) -> None:
         """Take a study off the list for a stated reason. Its images and its events stay. Raises UnknownStudy."""

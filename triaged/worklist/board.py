@@ -276,3 +276,19 @@ def change_urgency(store: Store, config: Config, study_uid: str, urgency: float,
         study = store.studies.get(study_uid)
         place = policy.place(study.received_at, study.order_priority, urgency, config.worklist)
         store.studies.set_urgency(study_uid, urgency, place, by=by, now=now)
+
+
+def realign(store: Store, config: Config, now: Now) -> int:
+    """At start-up: let promotions into the HIGH tier, or take them out, as the site says today; returns how many.
+
+    Due times stay as they are stored; the tier alone follows `promote_past_high`, since studies that were promoted
+    under an older setting must not pass HIGH ones under this.
+    """
+    moved = 0
+    with store.atomic():
+        for study in store.reading.ordered("ai"):
+            tier = policy.place(study.received_at, study.order_priority, study.urgency, config.worklist).tier
+            if tier is not study.place.tier:
+                store.studies.set_tier(study.study_uid, tier, why="promote_past_high was changed", now=now)
+                moved += 1
+    return moved

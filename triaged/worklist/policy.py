@@ -116,12 +116,13 @@ def place(received_at: datetime, priority: OrderPriority, urgency: float, rules:
 
 
 def promoted(stored: Place, proposed: Place) -> Place:
-    """`proposed`, but never behind what is stored: AI makes no due time later, even under changed settings.
+    """`proposed`, but never due later than what is stored: AI makes no due time later, even under changed settings.
 
-    The baseline stays as stored; it changes with the order priority alone, by a person or a rule.
+    The baseline stays as stored; it changes with the order priority alone, by a person or a rule. The tier is the
+    proposed one: a site that no longer lets promotions into HIGH means the promoted ones, too.
     """
     return Place(
-        tier=min(stored.tier, proposed.tier),
+        tier=min(stored.baseline_tier, proposed.tier),
         due=min(stored.due, proposed.due),
         baseline_tier=stored.baseline_tier,
         baseline_due=stored.baseline_due,
