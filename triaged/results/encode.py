@@ -65,7 +65,7 @@ def result_input(store: Store, spool: Spool, config: Config, study_uid: str, rev
     assert outcome.choice is not None
     folder = artefacts.folder(config.artefacts, study_uid, revision)
     try:
-        masks = artefacts.read_masks(folder / artefacts.MASKS)
+        masks = artefacts.read_masks(folder)
         projection = _picture(folder / artefacts.CORONAL)
     except (OSError, ValueError, KeyError) as error:
         raise DeliveryError(f"the masks of revision {revision} cannot be read", permanent=True) from error

@@ -27,12 +27,12 @@ from triaged.results.encode import encode
 from triaged.results.sender import Answer, Parcel, Sender
 from triaged.results.verdict import Verdict, back_off_s
 from triaged.store import Store
+from triaged.store.deliveries import UNPROVED
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 PROBE_LONGEST_S = 60.0  # asking an absent PACS once a minute costs one connection; results then wait a minute at most
-UNPROVED = "undelivered_unproved"  # setting: studies whose results may have been delivered before a repair
 
 
 class Outbox:
@@ -120,9 +120,8 @@ class Outbox:
     def _barred(self, delivery: Delivery) -> str | None:
         if delivery.role not in self._config.results.send:
             return f"[results] send does not name {delivery.role} any more"
-        # A person who unparks it has decided; the error it was parked with stays on the row and tells.
-        if delivery.last_error is None and delivery.study_uid in self._store.setting(UNPROVED, []):
-            return "after a repair: whether the PACS has this result already cannot be proved"
+        if self._store.deliveries.is_in_doubt(delivery):
+            return UNPROVED
         return None
 
     def _encode(self, batch: Sequence[Delivery]) -> None:

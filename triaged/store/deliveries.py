@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ WAITS_AGAIN = """CASE WHEN EXISTS (
     SELECT 1 FROM studies WHERE studies.study_uid = deliveries.study_uid
         AND (studies.revision > deliveries.revision OR studies.state = 'withdrawn')
 ) THEN 'superseded' ELSE 'waiting' END"""
+
+UNPROVED = "after a repair: whether the PACS has this result already cannot be proved"
 
 
 class Deliveries:
@@ -173,6 +175,14 @@ class Deliveries:
         """At start-up: what was being sent when the process ended is sent again, under the same UID."""
         with self._store.atomic():
             self._store.execute(f"UPDATE deliveries SET state = {WAITS_AGAIN} WHERE state = 'sending'")  # noqa: S608
+
+    def doubt(self, study_uids: Iterable[str]) -> None:
+        """After a repair: results of these studies may have been delivered in the time that was lost."""
+        self._store.set_setting("delivery_in_doubt", sorted(study_uids))
+
+    def is_in_doubt(self, delivery: Delivery) -> bool:
+        """Whether a person must say that it may be sent. Who unparks it has said so: its error stays, and tells."""
+        return delivery.last_error is None and delivery.study_uid in self._store.setting("delivery_in_doubt", [])
 
     def counts_by_state(self) -> dict[DeliveryState, int]:
         found = self._store.rows("SELECT state, count(*) AS n FROM deliveries GROUP BY state")
