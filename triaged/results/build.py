@@ -27,7 +27,8 @@ class ResultInput:
     """All that the objects of one analysed study are made from.
 
     `source` holds the headers of the instances analysed, pixels not needed. `projection` is the coronal view, uint8
-    (row, column, RGB), head up, the patient's right on the left. `made_at` is aware: when the outcome was committed.
+    (row, column, RGB), head up, the patient's right on the left, colour bar included. `made_at` is aware: when the
+    outcome was committed.
     """
 
     source: Sequence[Dataset]

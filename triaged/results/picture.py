@@ -22,14 +22,13 @@ from triaged.results.stamp import MANUFACTURER, Stamp, apply, labels, plain
 DESCRIPTION = "AI chest CT triage picture"
 
 SIZE = (1200, 900)  # fits a 1080p viewer whole, with room for its own toolbars
-PICTURE_BOX = (40, 84, 740, 764)  # left, top, right, bottom
+PICTURE_BOX = (40, 84, 740, 834)  # left, top, right, bottom
+CAPTION_Y = 862
 PANEL = (790, 1160)  # left and right edge of the column of numbers
-BAR_TOP, BAR_HEIGHT = 800, 16
 
 GROUND, LINE = (14, 16, 20), (52, 57, 66)
 BRIGHT, TEXT, DIM = (245, 246, 248), (205, 209, 216), (142, 149, 160)
 WARNING = (255, 190, 92)
-GREEN, YELLOW, RED = (40, 170, 70), (240, 215, 60), (215, 40, 40)
 FLAG_WORDS = {flag: code.meaning for flag, code in codes.FLAGS.items() if flag is not Flag.RESEARCH_WEIGHTS}
 LINE_SPACING = 1.35
 
@@ -42,7 +41,7 @@ def build_picture(source: Dataset, page: NDArray[np.uint8], stamp: Stamp) -> Dat
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        patient_orientation=("L", "F"),  # a coronal view, columns to the patient's left, rows to the feet
+        patient_orientation=("L", "F"),
         study_instance_uid=grid.StudyInstanceUID,
         series_instance_uid=stamp.uids.series_uid,
         sop_instance_uid=stamp.uids.sop_uid,
@@ -52,6 +51,7 @@ def build_picture(source: Dataset, page: NDArray[np.uint8], stamp: Stamp) -> Dat
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     apply(stamp, source, picture, description=DESCRIPTION)
+    picture.PatientOrientation = None  # a page: letters a viewer drew at its edges would stand beside text
     picture.ConversionType = "WSD"  # drawn by a workstation, not digitised from film
     picture.BodyPartExamined = "CHEST"
     picture.BurnedInAnnotation = "NO"
@@ -67,14 +67,14 @@ def png_of(page: NDArray[np.uint8]) -> bytes:
 
 
 def compose(projection: NDArray[np.uint8], findings: Findings, choice: Choice, *, revision: int) -> NDArray[np.uint8]:
-    """The page, uint8 (900, 1200, 3). `projection` is uint8 (row, column, RGB), head up, right lung left."""
+    """The page, uint8 (900, 1200, 3). `projection` is uint8 (row, column, RGB), colour bar included."""
     if projection.ndim != 3 or projection.shape[2] != 3 or projection.dtype != np.uint8:
         raise ValueError(f"the projection is uint8 (row, column, RGB), not {projection.dtype} {projection.shape}")
     page = Image.new("RGB", SIZE, GROUND)
     draw = ImageDraw.Draw(page)
     _head(draw)
     _coronal(page, draw, projection)
-    _colour_bar(page, draw)
+    _caption(draw, findings)
     y = _worse_lung(draw, findings)
     y = _table(draw, findings, y)
     y = _score(draw, findings, y)
@@ -92,7 +92,7 @@ def _head(draw: ImageDraw.ImageDraw) -> None:
 
 
 def _coronal(page: Image.Image, draw: ImageDraw.ImageDraw, projection: NDArray[np.uint8]) -> None:
-    """The view as large as its box allows, its proportions kept, with the patient's sides marked."""
+    """The view as large as its box allows, its proportions kept. Its sides are marked in it, where they are known."""
     left, top, right, bottom = PICTURE_BOX
     rows, columns = projection.shape[:2]
     scale = min((right - left) / columns, (bottom - top) / rows)
@@ -101,23 +101,13 @@ def _coronal(page: Image.Image, draw: ImageDraw.ImageDraw, projection: NDArray[n
     at = (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2)
     draw.rectangle(PICTURE_BOX, fill=(0, 0, 0))
     page.paste(view, at)
-    for letter, x, anchor in (("R", left + 14, "lm"), ("L", right - 14, "rm")):
-        draw.text((x, top + 26), letter, fill=BRIGHT, font=_font(28), anchor=anchor, stroke_width=2, stroke_fill=0)
 
 
-def _colour_bar(page: Image.Image, draw: ImageDraw.ImageDraw) -> None:
-    """Green to red, as in the picture: the share of the lung that is affected along each line from front to back."""
-    left, right = PICTURE_BOX[0], PICTURE_BOX[2]
-    steps = np.linspace(0, 1, right - left)
-    colours = np.array([np.interp(steps, [0, 0.5, 1], channel) for channel in zip(GREEN, YELLOW, RED, strict=True)])
-    strip = np.broadcast_to(colours.T.astype(np.uint8), (BAR_HEIGHT, right - left, 3))
-    page.paste(Image.fromarray(np.ascontiguousarray(strip), "RGB"), (left, BAR_TOP))
-    draw.text((left, BAR_TOP - 16), "Affected share of the lung, front to back", fill=DIM, font=_font(17), anchor="lm")
-    for percent in (0, 25, 50, 75, 100):
-        x = left + round((right - left - 1) * percent / 100)
-        draw.line((x, BAR_TOP, x, BAR_TOP + BAR_HEIGHT + 4), fill=TEXT)
-        anchor = {0: "lt", 100: "rt"}.get(percent, "mt")
-        draw.text((x, BAR_TOP + BAR_HEIGHT + 9), f"{percent} %", fill=TEXT, font=_font(17), anchor=anchor)
+def _caption(draw: ImageDraw.ImageDraw, f: Findings) -> None:
+    words = "Coronal view"
+    if f.affected_fraction is not None:
+        words += ". Colour: affected share of the lung along each line from front to back"
+    draw.text((PICTURE_BOX[0], CAPTION_Y), words, fill=DIM, font=_font(17), anchor="lm")
 
 
 def percent(fraction: float | None) -> str:
