@@ -12,7 +12,7 @@ from models.volume import PADDING_HU, Volume
 from training.phantom import tubes
 from training.phantom.anatomy import Body, Chest
 from training.phantom.elsewhere import abdomen_hu, head_hu
-from training.phantom.geometry import Field, Grid, Mask, Noise, cover
+from training.phantom.geometry import Field, Grid, Mask, cover, noise
 from training.phantom.pathology import Disease, Pathology
 from training.phantom.scanner import Scan, add_noise, blank_outside_circle
 
@@ -96,7 +96,7 @@ class Patient:
         body_rng, self._disease_rng, vessel_rng, texture_rng = (np.random.default_rng(s) for s in streams)
         self.phantom = phantom
         self.chest = Chest(phantom.body or Body.drawn(body_rng), body_rng)
-        self._texture = Noise(texture_rng, 7.0)
+        self._texture = noise(texture_rng, 7.0)
         self._disease = Disease(phantom.pathology, self._disease_rng)
         self._vessels: list[tubes.Tube] = []
         if phantom.region is Region.CHEST:

@@ -6,6 +6,7 @@ deep inside and far outside they are only monotonous (the usual first-order form
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from scipy import ndimage
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Point = tuple[float, float, float]
+
+NOISE_PITCH_MM = 6.0
+NOISE_HALF_MM = (216.0, 168.0, 204.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,26 +122,30 @@ def blend_cut(a: Field, b: Field, round_mm: float) -> Field:
     return -blend_union(-a, b, round_mm)
 
 
-class Noise:
-    """A smooth random field, mean 0 and variance 1, that has a value everywhere around the patient."""
+class Sampled:
+    """A smooth field kept on a coarse grid along x, y and z, read at any voxel. Beyond its edge it stays level."""
 
-    PITCH_MM = 6.0
-    HALF_MM = (216.0, 168.0, 204.0)
+    def __init__(self, values: Field, low_mm: Point, pitch_mm: float) -> None:
+        self._values = values  # (x, y, z)
+        self._low_mm = np.asarray(low_mm)
+        self._pitch_mm = pitch_mm
 
-    def __init__(self, rng: np.random.Generator, correlation_mm: float) -> None:
-        shape = [round(2 * h / self.PITCH_MM) + 1 for h in self.HALF_MM]
-        raw = rng.standard_normal(shape, dtype=np.float32)
-        smooth = ndimage.gaussian_filter(raw, correlation_mm / self.PITCH_MM, mode="wrap", truncate=3.0)
-        self._field = (smooth / smooth.std()).astype(np.float32)
+    @staticmethod
+    def of(field: Callable[[Field, Field, Field], Field], low_mm: Point, high_mm: Point, pitch_mm: float) -> Sampled:
+        """Ask `field` for its values between two corners."""
+        x, y, z = (
+            np.arange(a, b + pitch_mm, pitch_mm).astype(np.float32) for a, b in zip(low_mm, high_mm, strict=True)
+        )
+        return Sampled(field(x[:, None, None], y[None, :, None], z[None, None, :]), low_mm, pitch_mm)
 
     def on(self, grid: Grid) -> Field:
         """The field on a grid, linearly interpolated, float32 of the grid's shape."""
-        matrix = grid.affine_lps[:3, :3] / self.PITCH_MM
-        offset = (grid.affine_lps[:3, 3] + np.asarray(self.HALF_MM)) / self.PITCH_MM
+        matrix = grid.affine_lps[:3, :3] / self._pitch_mm
+        offset = (grid.affine_lps[:3, 3] - self._low_mm) / self._pitch_mm
         if np.count_nonzero(matrix) == 3:
             return self._on_aligned(grid.shape, matrix, offset)
         sampled: Field = ndimage.affine_transform(
-            self._field, matrix, offset, output_shape=grid.shape, output=np.float32, order=1, mode="nearest"
+            self._values, matrix, offset, output_shape=grid.shape, output=np.float32, order=1, mode="nearest"
         )
         return sampled
 
@@ -146,7 +154,7 @@ class Noise:
     ) -> Field:
         """The same axis by axis, several times faster, where the grid's axes are the patient's."""
         order = [int(np.flatnonzero(matrix[:, axis])[0]) for axis in range(3)]  # patient axis of each grid axis
-        field = self._field.transpose(order)
+        field = self._values.transpose(order)
         for axis, patient in enumerate(order):
             at = np.clip(offset[patient] + matrix[patient, axis] * np.arange(shape[axis]), 0, field.shape[axis] - 1)
             low = np.minimum(at.astype(int), field.shape[axis] - 2)
@@ -154,6 +162,14 @@ class Noise:
             below, above = np.take(field, low, axis), np.take(field, low + 1, axis)
             field = below + weight * (above - below)
         return np.asarray(field, np.float32)
+
+
+def noise(rng: np.random.Generator, correlation_mm: float) -> Sampled:
+    """A smooth random field, mean 0 and variance 1, around the whole patient."""
+    raw = rng.standard_normal([round(2 * half / NOISE_PITCH_MM) + 1 for half in NOISE_HALF_MM], dtype=np.float32)
+    smooth = ndimage.gaussian_filter(raw, correlation_mm / NOISE_PITCH_MM, mode="wrap", truncate=3.0)
+    low = (-NOISE_HALF_MM[0], -NOISE_HALF_MM[1], -NOISE_HALF_MM[2])
+    return Sampled((smooth / smooth.std()).astype(np.float32), low, NOISE_PITCH_MM)
 
 
 def cover(distance: Field, edge_mm: Field | float) -> Field:

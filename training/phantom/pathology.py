@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.phantom.geometry import Field, Grid, Mask, Noise, Point, cover, ellipsoid
+from training.phantom.geometry import Field, Grid, Mask, Point, cover, ellipsoid, noise
 
 PLEURAL_DECAY_MM = 8.0  # PHANTOM.md: lesion density falls as exp(-distance / 8 mm)
 PATCH_MM = 18.0  # correlation length of the patches
@@ -61,7 +61,7 @@ class Disease:
 
     def __init__(self, pathology: Pathology, rng: np.random.Generator) -> None:
         self.pathology = pathology
-        self._patches = Noise(rng, PATCH_MM)
+        self._patches = noise(rng, PATCH_MM)
         self._levels: dict[str, tuple[float, float]] = {}
 
     def fit(self, grid: Grid, right: Field, left: Field) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.phantom.geometry import Grid, Noise, box, capsule, cover, ellipsoid
+from training.phantom.geometry import Grid, box, capsule, cover, ellipsoid, noise
 from training.phantom.scanner import Scan
 
 LOPSIDED = Scan(slices=10, rows=20, columns=31, slice_mm=7.0, pixel_mm=(3.0, 2.0), tilt_deg=(11.0, -7.0))
@@ -44,13 +44,13 @@ def test_box_outside_the_grid_is_none() -> None:
 @pytest.mark.parametrize("permuted", [False, True])
 def test_noise_on_the_patients_axes_is_the_noise_of_any_axes(permuted: bool) -> None:
     """The fast way along the axes gives what general interpolation gives, also where axes are swapped."""
-    noise = Noise(np.random.default_rng(5), 18.0)
+    field = noise(np.random.default_rng(5), 18.0)
     grid = Scan(slices=10, rows=20, columns=31, slice_mm=7.0, pixel_mm=(3.0, 2.0)).grid()
     if permuted:
         grid = Grid(shape=(31, 10, 20), affine_lps=grid.affine_lps[:, [2, 0, 1, 3]])
     nearly = Grid(shape=grid.shape, affine_lps=grid.affine_lps + 1e-9 * (1 - np.eye(4)))
-    assert np.abs(noise.on(grid) - noise.on(nearly)).max() < 1e-4
-    assert noise.on(grid).std() > 0.1
+    assert np.abs(field.on(grid) - field.on(nearly)).max() < 1e-4
+    assert field.on(grid).std() > 0.1
 
 
 def test_distances_are_millimetres_near_the_surface() -> None:
