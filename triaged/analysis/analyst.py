@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from models.projection import coronal, key_slices
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.keyslices import key_slices
 from models.pipeline import Pipeline, Prediction
+from models.projection import coronal_view
 from models.reading import NotAVolume, read_dicom_series
 from triaged import __version__, config
 from triaged.analysis import quality
@@ -110,7 +111,7 @@ class Analyst:
         if verdict.reason_code is not None:
             return Analysed(outcome=_refused(verdict.reason_code, verdict.words, selection.choice))
         drawn = time.perf_counter()
-        view = coronal(prediction.volume, prediction.labels, prediction.lesions)
+        view = _coronal(prediction)
         made_by = Provenance(
             models=self.identities,
             triaged_version=__version__,
@@ -142,15 +143,7 @@ def _refused(code: Reason | None, words: str, choice: Choice | None) -> Outcome:
 
 def _draw(prediction: Prediction, found: Findings, choice: Choice, view: NDArray[np.uint8], revision: int) -> Artefacts:
     page = compose(view, found, choice, revision=revision)
-    keys: list[tuple[KeySlice, bytes]] = []
-    for number, key in enumerate(key_slices(prediction.volume, prediction.labels, prediction.lesions, n=KEY_SLICES), 1):
-        described = KeySlice(
-            file=f"key-{number}.png",
-            sop_uid=key.sop_uid,
-            slice_index=key.slice_index,
-            affected_fraction=key.affected_fraction,
-        )
-        keys.append((described, png_of(key.rgb)))
+    keys = [] if prediction.lesions is None else _key_slices(prediction, prediction.lesions)
     return Artefacts(
         masks=Masks(lungs=prediction.labels, lesions=prediction.lesions, sources=prediction.volume.sources),
         coronal_png=png_of(view),
@@ -160,8 +153,28 @@ def _draw(prediction: Prediction, found: Findings, choice: Choice, view: NDArray
     )
 
 
+def _coronal(prediction: Prediction) -> NDArray[np.uint8]:
+    """The X-ray-like view without its margins and its bar: the page draws its own."""
+    view = coronal_view(prediction.volume, prediction.labels, prediction.lesions)
+    return np.ascontiguousarray(view.rgb[slice(*view.rows), slice(*view.columns)])
+
+
+def _key_slices(prediction: Prediction, lesions: NDArray[np.bool_]) -> list[tuple[KeySlice, bytes]]:
+    drawn = []
+    for number, key in enumerate(key_slices(prediction.volume, prediction.labels, lesions, n=KEY_SLICES), 1):
+        lung = prediction.labels[key.index] > 0
+        described = KeySlice(
+            file=f"key-{number}.png",
+            sop_uid=key.source[0] if key.source else "",
+            slice_index=key.index,
+            affected_fraction=float(lesions[key.index][lung].mean()),
+        )
+        drawn.append((described, png_of(key.rgb)))
+    return drawn
+
+
 def _thumbnail(view: NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(view, "RGB")
+    image = Image.fromarray(view)
     image.thumbnail((4 * THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
