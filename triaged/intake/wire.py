@@ -1,0 +1,248 @@
+"""pynetdicom, bent where we need it: data sets go straight to files, and one desk answers for every association.
+
+pynetdicom can receive to disk too, by switches that hold for the whole process, into the system's temporary folder,
+with a full disk ending the association instead of answering 0xA700, and with leftovers after an abort. These few
+subclasses do the same per listener, and answer.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import uuid
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import create_file_meta
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from triaged import __version__
+from triaged.errors import UnsafeUID
+from triaged.intake.headers import quietly
+from triaged.intake.spool import Spool, safe_uid
+
+IMPLEMENTATION_CLASS_UID = UID("2.25.4263882729321359172245428479431997541")  # the one that our results carry too
+IMPLEMENTATION_VERSION_NAME = f"TRIAGED_{__version__}"[:16]  # PS3.7 D.3.3.2.3: at most 16 characters
+
+WRITE_BUFFER = 1 << 20  # bytes; a CT slice in one or two writes
+# A PDU larger than this is not DICOM traffic but a broken or hostile peer: senders use 16 KiB to 1 MiB, and pieces of
+# a PDU are held in memory.
+LARGEST_PDU = 64 << 20
+
+
+class Answer(NamedTuple):
+    """Status of a C-STORE response (PS3.4 B.2.3) and, where it is no Success, why, in 64 characters."""
+
+    status: int
+    comment: str = ""
+
+
+class Desk(Protocol):
+    """Who decides what happens to what an association brings."""
+
+    spool: Spool
+
+    def store(self, association: StoreAssociation, request: C_STORE, incoming: Incoming) -> Answer: ...
+
+    def closed(self, association: StoreAssociation) -> None: ...
+
+
+class Incoming(io.BytesIO):
+    """One data set on its way to a file in the spool's temporary folder.
+
+    It is a BytesIO because pynetdicom asks for one; nothing is held in memory. What goes wrong on the way is kept in
+    `problem` and answered when the data set has come to its end: an association is not torn down for a full disk.
+    """
+
+    def __init__(self, association: StoreAssociation, message: DIMSEMessage) -> None:
+        super().__init__()
+        self._association = association
+        self._message = message
+        self._file: BinaryIO | None = None
+        self.path: Path | None = None
+        self.problem: OSError | UnsafeUID | None = None
+        self.full = False  # refused before the first byte: too little room
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        if self.problem is None and not self.full:
+            try:
+                self._append(data)
+            except (OSError, UnsafeUID) as error:
+                self.problem = error
+        return len(data)
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            self._open()
+        if self._file is not None:
+            self._file.write(data)
+            self.size += len(data)
+
+    def _open(self) -> None:
+        command = self._message.command_set
+        sop_uid = safe_uid(str(command.get("AffectedSOPInstanceUID") or ""))
+        spool = self._association.desk.spool
+        if not spool.has_room():
+            self.full = True
+            return
+        context = self._association._accepted_cx[cast(int, self._message.context_id)]
+        self.path = spool.temporary / f"{uuid.uuid4().hex}.part"
+        file = open(self.path, "xb", buffering=WRITE_BUFFER)  # noqa: SIM115 - closed by finish() or discard()
+        self._file = file
+        file.write(b"\0" * 128 + b"DICM")
+        with quietly():
+            meta = create_file_meta(
+                sop_class_uid=command.AffectedSOPClassUID,
+                sop_instance_uid=UID(sop_uid),
+                transfer_syntax=context.transfer_syntax[0],
+                implementation_uid=IMPLEMENTATION_CLASS_UID,
+                implementation_version=IMPLEMENTATION_VERSION_NAME,
+            )
+            write_file_meta_info(cast(Any, file), meta)
+
+    def finish(self) -> Path | None:
+        """Close the file; its path, or None where no data set came. Raises OSError, UnsafeUID: why it failed."""
+        if self.problem is not None:
+            raise self.problem
+        if self._file is not None:
+            self._file.close()
+        return self.path
+
+    def discard(self) -> None:
+        """Remove the file, wherever it still lies in the temporary folder."""
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError:
+            pass  # what could not be flushed is not wanted any more
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def __del__(self) -> None:
+        self._file = None  # no ResourceWarning for a file that discard() has dealt with
+
+
+class _Messages(DIMSEServiceProvider):
+    """Gives every message a file to put its data set into."""
+
+    def receive_primitive(self, primitive: Any) -> None:
+        if self.message is None:
+            self.message = DIMSEMessage()
+            self.message.data_set = cast(StoreAssociation, self.assoc).expect(self.message)
+        super().receive_primitive(primitive)
+
+
+class StoreAssociation(Association):
+    """An association that hands C-STORE requests to the desk, and tells it when it is over, however it ends."""
+
+    desk: Desk
+
+    def __init__(self, ae: Any, desk: Desk) -> None:
+        super().__init__(ae, MODE_ACCEPTOR)
+        self.desk = desk
+        self.key = uuid.uuid4().hex
+        self.dimse = _Messages(self)
+        self._incoming: Incoming | None = None
+
+    def expect(self, message: DIMSEMessage) -> Incoming:
+        self._incoming = Incoming(self, message)
+        return self._incoming
+
+    @property
+    def asked(self) -> A_ASSOCIATE:
+        """What the peer asked for. Only after the A-ASSOCIATE-RQ came."""
+        return cast(A_ASSOCIATE, self.requestor.primitive)
+
+    def run_reactor(self) -> None:
+        try:
+            super().run_reactor()
+        finally:
+            if self._incoming is not None:
+                self._incoming.discard()  # what the peer broke off in the middle of an object
+            self.desk.closed(self)
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        if not isinstance(msg, C_STORE) or not msg.is_valid_request or context_id not in self._accepted_cx:
+            super()._serve_request(msg, context_id)
+            return
+        incoming = cast(Incoming, msg.DataSet)
+        try:
+            answer = self.desk.store(self, msg, incoming)
+        finally:
+            incoming.discard()
+        if not self.is_established:
+            return
+        response: Any = C_STORE()
+        response.MessageID = msg.MessageID
+        response.MessageIDBeingRespondedTo = msg.MessageID
+        response.AffectedSOPClassUID = msg.AffectedSOPClassUID
+        response.AffectedSOPInstanceUID = msg.AffectedSOPInstanceUID
+        response.Status = answer.status
+        if answer.comment:
+            response.ErrorComment = answer.comment[:64]  # LO
+        self.dimse.send_msg(response, context_id)
+
+
+class _Socket(AssociationSocket):
+    """Reads a PDU in as few pieces as the kernel allows, and never one that cannot be meant."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        if nr_bytes > LARGEST_PDU:
+            raise OSError(f"a PDU of {nr_bytes} bytes")
+        connection = cast(socket.socket, self.socket)
+        buffer = bytearray(nr_bytes)
+        view, read = memoryview(buffer), 0
+        while read < nr_bytes:
+            n = connection.recv_into(view[read:])
+            if n == 0:
+                break
+            read += n
+        view.release()
+        del buffer[read:]
+        return buffer
+
+
+class Handler(RequestHandler):
+    """One connection -> one StoreAssociation."""
+
+    server: StoreServer
+
+    def _create_association(self) -> StoreAssociation:
+        server = self.server
+        # A peer that stops in the middle of a PDU must not hold a thread for ever.
+        self.request.settimeout(self.ae.network_timeout)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        association = StoreAssociation(self.ae, server.desk)
+        association._server = server
+        association.name = f"AcceptorThread-{association.key[:8]}"  # pynetdicom finds its threads by this name
+        association.set_socket(_Socket(association, client_socket=self.request))
+        ours = association.acceptor
+        ours.maximum_length = self.ae.maximum_pdu_size
+        ours.ae_title = server.ae_title
+        ours.address_info = self.local
+        ours.implementation_class_uid = self.ae.implementation_class_uid
+        ours.implementation_version_name = self.ae.implementation_version_name
+        ours.supported_contexts = server.contexts
+        association.requestor.address_info = self.remote
+        handlers: dict[Any, Any] = server._handlers
+        for event, bound in handlers.items():
+            for handler, args in [bound] if event.is_intervention else bound:
+                association.bind(event, handler, args)
+        return association
+
+
+class StoreServer(ThreadedAssociationServer):
+    """Listens. `desk` must be set before the first connection is served."""
+
+    request_queue_size = 128  # twenty routers may knock at once
+    daemon_threads = True
+    desk: Desk
