@@ -148,12 +148,13 @@ def _nested(segments: Sequence[Segment]) -> type[Segmentation]:
             nested = (segment.kind, other.side) == ("lung", segment.side)
             holds[segment.number, other.number] = nested or other is segment
 
-    class NestedSegmentation(Segmentation):  # type: ignore[misc]  # the library has no types
+    class NestedSegmentation(Segmentation):
         @staticmethod
         def _get_segment_pixel_array(
             pixel_array: NDArray[np.uint8], segment_number: int, *_: object, **__: object
         ) -> NDArray[np.uint8]:
-            return holds[segment_number][pixel_array]
+            nested: NDArray[np.uint8] = holds[segment_number][pixel_array]
+            return nested
 
     return NestedSegmentation
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from highdicom import sr as hd
 from pydicom.dataset import Dataset
@@ -67,7 +68,9 @@ def _content(source: Sequence[Dataset], grid: Sequence[Dataset], report: Report,
         model_name=MODEL_NAME,
         serial_number=plain(stamp.made_by.triaged_version),
     )
-    observer = hd.ObserverContext(observer_type=Code("121007", "DCM", "Device"), observer_identifying_attributes=device)
+    observer = hd.ObserverContext(
+        observer_type=hd.CodedConcept("121007", "DCM", "Device"), observer_identifying_attributes=device
+    )
     groups: list[Group] = [_study_group(report, stamp)]
     for kind in ("lung", "lesion"):
         groups += [_region_group(kind, side, grid[0], report, stamp) for side in SIDES if _volume(kind, side, report)]
@@ -135,7 +138,7 @@ def _affected(f: Findings) -> list[hd.Measurement]:
     return found
 
 
-def _percent(fraction: float, **context: object) -> hd.Measurement:
+def _percent(fraction: float, **context: Any) -> hd.Measurement:
     return hd.Measurement(name=codes.AFFECTED_PERCENT, value=round(100 * fraction, 2), unit=codes.PERCENT, **context)
 
 
@@ -194,7 +197,7 @@ def _region_group(kind: str, side: str, image: Dataset, report: Report, stamp: S
     if kind == "lesion" and fraction is not None:
         measurements.append(_percent(fraction))
     segment = _segment(kind, side, report)
-    context = {
+    context: dict[str, Any] = {
         "tracking_identifier": hd.TrackingIdentifier(
             uid=segment.tracking_uid if segment else derive(stamp.installation_uid, stamp.uids.sop_uid, kind, side),
             identifier=segment.tracking_id if segment else f"{side} {kind}",
@@ -237,7 +240,7 @@ def _algorithm(role: str, stamp: Stamp) -> hd.AlgorithmIdentification:
 def _image_library(grid: Sequence[Dataset]) -> hd.ContainerContentItem:
     """TID 1600 with one group: what the images share is said once, not once per slice."""
     group = hd.ContainerContentItem(name=codes.IMAGE_LIBRARY_GROUP, relationship_type="CONTAINS")
-    items: list[Dataset] = [*_shared(grid[0])]
+    items = _shared(grid[0])
     for image in grid:
         items.append(
             hd.ImageContentItem(
@@ -253,10 +256,10 @@ def _image_library(grid: Sequence[Dataset]) -> hd.ContainerContentItem:
     return library
 
 
-def _shared(image: Dataset) -> list[Dataset]:
+def _shared(image: Dataset) -> list[hd.ContentItem]:
     """TID 1602 and 1604, as far as every image of a series has the same."""
     context = "HAS ACQ CONTEXT"
-    items = [
+    items: list[hd.ContentItem] = [
         hd.CodeContentItem(name=codes.MODALITY, value=codes.CT_MODALITY, relationship_type=context),
         hd.UIDRefContentItem(
             name=codes.FRAME_OF_REFERENCE_UID, value=image.FrameOfReferenceUID, relationship_type=context
