@@ -1,0 +1,128 @@
+"""The sentence of a row: what is known, what put it here, and nothing that reassures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.worklist.house import START, House, analysed, failed, findings_of, not_analysed
+from triaged.records import Flag, Grade, OrderPriority
+from triaged.worklist.why import duration_words, finding_words, percent_words
+
+UID = "1.2.3"
+
+
+def _why(house: House) -> str:
+    return house.item(UID).why
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(seconds=-5), "0 s"),
+        (timedelta(seconds=59), "59 s"),
+        (timedelta(minutes=1), "1 min"),
+        (timedelta(minutes=59, seconds=59), "59 min"),
+        (timedelta(hours=5, minutes=10), "5 h 10 min"),
+        (timedelta(hours=24), "1 d"),
+        (timedelta(days=2, hours=3, minutes=59), "2 d 3 h"),
+    ],
+)
+def test_durations_read_as_people_say_them(length: timedelta, words: str) -> None:
+    assert duration_words(length) == words
+
+
+def test_percentages_carry_no_digits_that_mean_nothing() -> None:
+    assert [percent_words(f) for f in (0.027, 0.0996, 0.38, 1.0)] == ["2.7 %", "10 %", "38 %", "100 %"]
+
+
+def test_promoted_study_says_what_and_how_far(house: House) -> None:
+    house.ready(UID)
+    house.finish_next(analysed(findings_of(left=0.38, right=0.1)))
+    assert _why(house) == "38 % of the left lung; promoted 8 h 55 min"  # 0.38 * 23.5 h
+
+
+def test_study_without_findings_is_called_nothing_better(house: House) -> None:
+    house.ready(UID)
+    house.finish_next(analysed(findings_of(left=0.002, right=0.001, grade=Grade.CT0)))
+    assert _why(house) == "no finding; at its baseline place"
+
+
+def test_no_finding_not_analysed_and_failed_are_three_sentences(house: House) -> None:
+    said = set()
+    for uid, outcome in (("1.1", analysed(findings_of(0.0))), ("1.2", not_analysed()), ("1.3", failed())):
+        house.ready(uid)
+        house.finish_next(outcome)
+        said.add(house.item(uid).why)
+    assert said == {
+        "no finding; at its baseline place",
+        "not analysed: gap of 10 mm; at its baseline place",
+        "analysis failed: out of memory; at its baseline place",
+    }
+
+
+def test_states_before_an_outcome_are_said(house: House) -> None:
+    house.arrive(UID)
+    assert _why(house) == "waiting for images"
+    house.settle()
+    assert _why(house) == "waiting for analysis"
+    house.store.queue.claim("w", START)
+    assert _why(house) == "being analysed"
+
+
+def test_stat_names_its_rule_first(house: House) -> None:
+    house.ready(UID, priority=OrderPriority.STAT)
+    house.finish_next(analysed(findings_of(0.6)))
+    assert _why(house) == "STAT by rule 1: called AE is TRIAGED; 60 % of the right lung"
+
+
+def test_pin_names_the_person_and_the_reason(house: House) -> None:
+    house.ready(UID)
+    house.store.reading.pin(UID, by="Dr. A", reason="ward round", now=START)
+    assert _why(house) == "pinned by Dr. A: ward round; waiting for analysis"
+
+
+def test_shadow_mode_says_what_ai_would_do(house: House) -> None:
+    house.ready(UID)
+    house.finish_next(analysed(findings_of(0.4)))
+    house.config = house.config.model_copy(update={"mode": "shadow"})
+    assert _why(house) == (
+        "40 % of the right lung; at its baseline place (shadow mode), AI would have it promoted 9 h 24 min"
+    )
+
+
+def test_promotion_that_a_revision_no_longer_supports_says_so(house: House) -> None:
+    house.ready(UID)
+    house.finish_next(analysed(findings_of(0.4)))
+    house.arrive(UID, START.later(600))
+    house.settle(START.later(610))
+    house.finish_next(analysed(findings_of(0.1), digest="d2"), START.later(620))
+    assert _why(house) == "10 % of the right lung; promoted 9 h 24 min by an earlier result"
+
+
+def test_promotion_into_high_is_said(house: House) -> None:
+    worklist = house.config.worklist.model_copy(update={"promote_past_high": True})
+    house.config = house.config.model_copy(update={"worklist": worklist})
+    house.ready(UID)
+    house.finish_next(analysed(findings_of(0.4)))
+    assert _why(house) == "40 % of the right lung; promoted 9 h 24 min to HIGH"
+
+
+def test_uncalibrated_score_is_a_score_and_no_percentage(house: House) -> None:
+    rules = house.config.worklist
+    findings = findings_of(p=0.83)
+    assert finding_words(findings, rules) == "COVID-19 83 %"
+    assert finding_words(replace(findings, flags=(Flag.UNCALIBRATED,)), rules) == "COVID-19 score 0.83"
+
+
+def test_model_that_says_nothing_is_not_a_model_that_finds_nothing(house: House) -> None:
+    assert finding_words(findings_of(), house.config.worklist) == "analysed, but the model gave no value"
+
+
+def test_equal_sides_and_unknown_sides_are_not_called_left_or_right(house: House) -> None:
+    rules = house.config.worklist
+    assert finding_words(findings_of(left=0.2, right=0.2), rules) == "20 % of each lung"
+    only_worst = replace(findings_of(0.2), affected_fraction_left=None, affected_fraction_right=None)
+    assert finding_words(only_worst, rules) == "20 % of the worse lung"
