@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydicom.uid import UID
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification
 
 from triaged.config import Config, Pacs
 from triaged.errors import StorageError
 from triaged.store import Store
 
+VERIFICATION = UID("1.2.840.10008.1.1")  # PS3.4 A.4: Verification SOP Class
 # The release of this version; a clock before it is wrong, and received_at would be too.
 NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -106,7 +107,7 @@ def _models(config: Config) -> Check:
 def echo(pacs: Pacs, calling: str) -> Check:
     """C-ECHO to the PACS (PS3.4 annex A)."""
     ae = AE(ae_title=calling)
-    ae.add_requested_context(Verification)
+    ae.add_requested_context(VERIFICATION)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = min(pacs.timeout_s, 10.0)
     peer = f"{pacs.ae_title} at {pacs.host}:{pacs.port}"
     association = ae.associate(pacs.host, pacs.port, ae_title=pacs.ae_title)

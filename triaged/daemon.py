@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -41,7 +42,8 @@ from triaged.results.outbox import run as run_outbox
 from triaged.retention import sweep_retention
 from triaged.runtime import Runtime, write_runtime
 from triaged.store import Store
-from triaged.web.server import WebServer
+from triaged.web.app import create_app
+from triaged.web.serve import WebServer
 from triaged.web.status import DaemonStatus
 
 log = logging.getLogger(__name__)
@@ -91,8 +93,9 @@ class Daemon:
         self.spool = Spool(config.spool, min_free_mb=config.storage.min_free_mb)
         house.callback(self._let_go_of_claims)
         self._begin_again(now())
-        registry = telemetry.registry_of(self.store, self._readiness, self.spool.free_mb)
-        self.web = WebServer(config, self.store, status=self.status, registry=registry)
+        registry = telemetry.registry_of(self.store, self._readiness, self._free_mb)
+        app = create_app(config, self.store, status=self.status, registry=registry)
+        self.web = WebServer(app, config.web.host, config.web.port)
         self.web.start()
         house.callback(self.web.stop)
         if config.delivers:
@@ -165,7 +168,7 @@ class Daemon:
                 self._clean_up_after(child, at)
         for worker in self.workers:
             self._enforce_time_limit(worker, at)
-        if not self.web.alive:
+        if not self.web.is_alive:
             self._failure = "the web server ended"
             self._stopping.set()
 
@@ -210,11 +213,13 @@ class Daemon:
     def _readiness(self) -> dict[str, bool]:
         return {child.name: child.ready and child.alive for child in self.children}
 
+    def _free_mb(self) -> float:
+        return shutil.disk_usage(self.config.storage.path).free / 2**20
+
     def status(self) -> DaemonStatus:
         """What the board's trust line and /readyz say."""
         ready = self._readiness()
-        least_mb, free_mb = self.config.storage.min_free_mb, self.spool.free_mb()
-        received_at, result_at = self.store.studies.last_times()
+        least_mb, free_mb = self.config.storage.min_free_mb, self._free_mb()
         return DaemonStatus(
             listener_up=ready.get("listener", False),
             workers_up=sum(ready.get(w.name, False) for w in self.workers),
@@ -224,9 +229,6 @@ class Daemon:
             disk_free_mb=int(free_mb),
             disk_filling=free_mb < FILLING_FACTOR * least_mb,
             disk_full=free_mb < least_mb,
-            queue_depth=self.store.queue.depth(),
             parked_deliveries=self.store.deliveries.counts_by_state().get(DeliveryState.PARKED, 0),
-            last_received_at=received_at,
-            last_result_at=result_at,
             synthetic_weights=any(bool((w.detail or {}).get("synthetic")) for w in self.workers),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.keyslices import key_slices
 from models.pipeline import Pipeline, Prediction
-from models.projection import coronal_view
+from models.projection import View, coronal_view
 from models.reading import NotAVolume, read_dicom_series
 from triaged import __version__, config
 from triaged.analysis import quality
@@ -39,7 +39,8 @@ class Examined:
     """What the files of a study say, before any pixel is read."""
 
     selection: Selection
-    paths: Mapping[str, Path]  # SOP Instance UID -> file
+    chosen: tuple[Path, ...]  # the files of the chosen series; none where nothing was chosen
+    contrast: bool
     unreadable: int
     seconds: float
 
@@ -92,8 +93,14 @@ class Analyst:
                 continue
             headers.append(header)
             paths[header.sop_uid] = path
+        selection = select(headers)
+        sop_uids = set(selection.ranked[0].sop_uids) if selection.choice is not None else set()
         return Examined(
-            selection=select(headers), paths=paths, unreadable=unreadable, seconds=time.perf_counter() - began
+            selection=selection,
+            chosen=tuple(paths[uid] for uid in sorted(sop_uids)),
+            contrast=any(h.contrast_agent for h in headers if h.sop_uid in sop_uids),
+            unreadable=unreadable,
+            seconds=time.perf_counter() - began,
         )
 
     def analyse(
@@ -107,11 +114,11 @@ class Analyst:
             prediction, seconds = self._predict(examined, progress)
         except NotAVolume as refusal:
             return Analysed(outcome=_refused(Reason(refusal.code), refusal.words, selection.choice))
-        verdict = quality.judge(prediction, partial=partial, lossy=prediction.volume.lossy, contrast=selection.contrast)
+        verdict = quality.judge(prediction, partial=partial, lossy=prediction.volume.lossy, contrast=examined.contrast)
         if verdict.reason_code is not None:
             return Analysed(outcome=_refused(verdict.reason_code, verdict.words, selection.choice))
         drawn = time.perf_counter()
-        view = _coronal(prediction)
+        view = coronal_view(prediction.volume, prediction.labels, prediction.lesions)
         made_by = Provenance(
             models=self.identities,
             triaged_version=__version__,
@@ -124,14 +131,14 @@ class Analyst:
         seconds = {**seconds, "picture": round(time.perf_counter() - drawn, 3)}
         found = replace(found, provenance=replace(made_by, seconds=seconds))
         outcome = Outcome(state=StudyState.ANALYSED, choice=selection.choice, findings=found)
-        return Analysed(outcome=outcome, artefacts=left, coronal=view)
+        return Analysed(outcome=outcome, artefacts=left, coronal=view.rgb)
 
     def _predict(self, examined: Examined, progress: Progress | None) -> tuple[Prediction, dict[str, float]]:
         if progress is not None:
             progress("read")
         began = time.perf_counter()
         most = self._settings.max_volume_mb * 2**20 // BYTES_PER_VOXEL
-        volume = read_dicom_series([examined.paths[uid] for uid in examined.selection.sop_uids], max_voxels=most)
+        volume = read_dicom_series(examined.chosen, max_voxels=most)
         read_s = time.perf_counter() - began
         prediction = self._pipeline.run(volume, progress)
         return prediction, {"select": round(examined.seconds, 3), "read": round(read_s, 3), **prediction.seconds}
@@ -141,22 +148,16 @@ def _refused(code: Reason | None, words: str, choice: Choice | None) -> Outcome:
     return Outcome(state=StudyState.NOT_ANALYSED, reason_code=code, reason=words, choice=choice)
 
 
-def _draw(prediction: Prediction, found: Findings, choice: Choice, view: NDArray[np.uint8], revision: int) -> Artefacts:
-    page = compose(view, found, choice, revision=revision)
+def _draw(prediction: Prediction, found: Findings, choice: Choice, view: View, revision: int) -> Artefacts:
+    page = compose(view.rgb, found, choice, revision=revision)
     keys = [] if prediction.lesions is None else _key_slices(prediction, prediction.lesions)
     return Artefacts(
         masks=Masks(lungs=prediction.labels, lesions=prediction.lesions, sources=prediction.volume.sources),
-        coronal_png=png_of(view),
+        coronal_png=png_of(view.rgb),
         picture_png=png_of(page),
         thumbnail_png=_thumbnail(view),
         key_slices=keys,
     )
-
-
-def _coronal(prediction: Prediction) -> NDArray[np.uint8]:
-    """The X-ray-like view without its margins and its bar: the page draws its own."""
-    view = coronal_view(prediction.volume, prediction.labels, prediction.lesions)
-    return np.ascontiguousarray(view.rgb[slice(*view.rows), slice(*view.columns)])
 
 
 def _key_slices(prediction: Prediction, lesions: NDArray[np.bool_]) -> list[tuple[KeySlice, bytes]]:
@@ -173,8 +174,9 @@ def _key_slices(prediction: Prediction, lesions: NDArray[np.bool_]) -> list[tupl
     return drawn
 
 
-def _thumbnail(view: NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(view)
+def _thumbnail(view: View) -> bytes:
+    """The view without its margins and its bar, which would be unreadable."""
+    image = Image.fromarray(np.ascontiguousarray(view.rgb[slice(*view.rows), slice(*view.columns)]))
     image.thumbnail((4 * THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)

@@ -68,9 +68,8 @@ def _write(folder: Path, made: Analysed, examined: Examined) -> None:
     assert outcome.choice is not None
     assert made.coronal is not None
     folder.mkdir(parents=True, exist_ok=True)
-    sop_uids = dict.fromkeys(uid for uid, _ in left.masks.sources)
     wanted = ResultInput(
-        source=[dcmread(examined.paths[uid], stop_before_pixels=True, force=True) for uid in sop_uids],
+        source=[dcmread(path, stop_before_pixels=True, force=True) for path in examined.chosen],
         findings=outcome.findings,
         choice=outcome.choice,
         masks=left.masks,
