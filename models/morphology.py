@@ -37,8 +37,20 @@ def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Holes closed slice by slice."""
     result = mask.copy()
     for s in np.flatnonzero(mask.any(axis=(1, 2))):
-        result[s] = ndimage.binary_fill_holes(mask[s])
+        result[s] |= holes(mask[s]) > 0
     return result
+
+
+def holes(plane: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The holes of a 2-D mask, numbered from 1: background that does not reach the border. (Many times faster than
+    scipy's binary_fill_holes, which grows from the border step by step.)"""
+    background, count = ndimage.label(~plane)
+    border = np.concatenate([background[0], background[-1], background[:, 0], background[:, -1]])
+    inner = np.ones(count + 1, dtype=np.bool_)
+    inner[border] = False
+    inner[0] = False
+    numbers = np.cumsum(inner, dtype=np.int32) * inner
+    return np.asarray(numbers[background], dtype=np.int32)
 
 
 def _with_disk(operation: Any, mask: NDArray[np.bool_], radius_mm: float, mm: Millimetres) -> NDArray[np.bool_]:
