@@ -19,7 +19,7 @@ def head_hu(grid: Grid) -> Field:
     hu = _over(hu, BRAIN_HU, skull + 7.0)
     for sign in (-1.0, 1.0):
         hu = _over(hu, CSF_HU, ellipsoid(x, y, z, (sign * 11.0, 5.0, 10.0), (7.0, 32.0, 14.0)))
-    return _over(hu, -1000.0, ellipsoid(x, y, z, (0.0, -72.0, -30.0), (18.0, 7.0, 14.0)))
+    return _over(hu, -1000.0, ellipsoid(x, y, z, (0.0, -64.0, -20.0), (14.0, 5.0, 10.0)))
 
 
 def abdomen_hu(grid: Grid) -> Field:
