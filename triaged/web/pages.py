@@ -93,7 +93,15 @@ def _lists(routes: APIRouter, parts: Parts) -> None:
             board, q=q, compare=compare, show=show, now=at, reader=reader_of(request), viewer_url=viewer_url
         )
         elsewhere = listing.elsewhere(parts.store, board, q, at) if q.strip() else []
-        return {"list": shown, "q": q, "compare": compare, "viewer_url": viewer_url, "elsewhere": elsewhere}
+        return {
+            "board": board,
+            "top": parts.top_line(at),
+            "list": shown,
+            "q": q,
+            "compare": compare,
+            "viewer_url": viewer_url,
+            "elsewhere": elsewhere,
+        }
 
     @routes.get("/")
     def board(

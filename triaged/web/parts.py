@@ -35,6 +35,8 @@ class Parts:
             "result": since(board.last_result_at, now, "none yet"),
             "queue": words.plural(board.queue_depth, "study", "studies") if board.queue_depth else "none",
             "troubles": troubles(self.status()),
+            "counts": {"to_read": len(board.items), **board.tab_counts},
+            "switched": board.is_switched,
         }
 
     def marks(self) -> list[tuple[str, str]]:

@@ -280,7 +280,8 @@ def _milestones(events: list[Event]) -> tuple[tuple[tuple[str, str, str], ...], 
         if event.kind in {"analysed", "not_analysed", "failed"} and committed is None:
             committed = event.at
         step = "" if before is None else f"+ {_seconds((event.at - before).total_seconds())}"
-        said.append((f"{event.at.astimezone():%H:%M:%S}", MILESTONES[event.kind], step))
+        role = f" ({event.detail['role']})" if "role" in event.detail else ""
+        said.append((f"{event.at.astimezone():%H:%M:%S}", MILESTONES[event.kind] + role, step))
         before = event.at
     total = "" if first is None or committed is None else _seconds((committed - first).total_seconds())
     return tuple(said), total
