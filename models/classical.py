@@ -103,13 +103,18 @@ def _lung_components(
         label
         for label in range(1, count + 1)
         if in_body[label] >= INSIDE_BODY * sizes[label]
-        and np.median(hu[boxes[label - 1]][parts[boxes[label - 1]] == label]) > GAS_MEDIAN_HU
+        and _median(hu[boxes[label - 1]], parts[boxes[label - 1]] == label) > GAS_MEDIAN_HU
     ]
     if not candidates or sizes[candidates[0]] < SMALLEST_LUNG_ML:
         return np.zeros_like(air)
     main = [label for label in candidates if sizes[label] >= SECOND_LUNG * sizes[candidates[0]]][:2]
     kept = main + [label for label in candidates if label not in main and _above_base(boxes, label, main, head_first)]
     return np.isin(parts, kept)
+
+
+def _median(hu: NDArray[np.int16], mask: NDArray[np.bool_]) -> float:
+    values = hu[mask]
+    return float(np.median(values[:: max(1, values.size // 100_000)]))
 
 
 def _with_vessels(

@@ -1,7 +1,12 @@
-"""SimpleITK's binary operations on our arrays: disks within slices, components across them."""
+"""Binary operations on stacks of slices: disks within a slice, components across slices.
+
+Disks are octagons of the same reach, made of small steps: many times faster than a disk applied whole, and 5 % off a
+circle at most.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,29 +16,35 @@ from scipy import ndimage
 
 _itk: Any = sitk  # its stubs leave most functions untyped
 
+Mask = NDArray[np.bool_]
 Millimetres = tuple[float, float, float]  # voxel spacing (slice, row, column)
+SQUARES = 0.414  # of an octagon's steps are squares, the others crosses: sqrt(2) - 1 makes it regular
 
 
-def components(mask: NDArray[np.bool_], smallest: int = 1, *, corners: bool = False) -> NDArray[Any]:
+def components(mask: Mask, smallest: int = 1, *, corners: bool = False) -> NDArray[Any]:
     """Connected components in three dimensions, 1 the largest, without those below `smallest` voxels; 6 neighbours,
     or 26 with `corners`."""
-    labelled = _itk.ConnectedComponent(_image(mask), corners)
-    return np.asarray(_itk.GetArrayFromImage(_itk.RelabelComponent(labelled, max(1, smallest))))
+    image = _itk.GetImageFromArray(np.ascontiguousarray(mask).view(np.uint8))
+    labelled = _itk.RelabelComponent(_itk.ConnectedComponent(image, corners), max(1, smallest))
+    return np.asarray(_itk.GetArrayFromImage(labelled))
 
 
-def opened(mask: NDArray[np.bool_], radius_mm: float, spacing_mm: Millimetres) -> NDArray[np.bool_]:
-    return _with_disk(_itk.BinaryMorphologicalOpening, mask, radius_mm, spacing_mm)
+def opened(mask: Mask, radius_mm: float, spacing_mm: Millimetres) -> Mask:
+    steps = _steps(radius_mm, spacing_mm)
+    return _in_plane(mask, lambda plane: grown(shrunk(plane, steps), steps), steps)
 
 
-def closed(mask: NDArray[np.bool_], radius_mm: float, spacing_mm: Millimetres) -> NDArray[np.bool_]:
-    return _with_disk(_itk.BinaryMorphologicalClosing, mask, radius_mm, spacing_mm)
+def closed(mask: Mask, radius_mm: float, spacing_mm: Millimetres) -> Mask:
+    steps = _steps(radius_mm, spacing_mm)
+    return _in_plane(mask, lambda plane: shrunk(grown(plane, steps), steps), steps)
 
 
-def eroded(mask: NDArray[np.bool_], radius_mm: float, spacing_mm: Millimetres) -> NDArray[np.bool_]:
-    return _with_disk(_itk.BinaryErode, mask, radius_mm, spacing_mm)
+def eroded(mask: Mask, radius_mm: float, spacing_mm: Millimetres) -> Mask:
+    steps = _steps(radius_mm, spacing_mm)
+    return _in_plane(mask, lambda plane: shrunk(plane, steps), steps)
 
 
-def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def filled(mask: Mask) -> Mask:
     """Holes closed slice by slice."""
     result = mask.copy()
     for s in np.flatnonzero(mask.any(axis=(1, 2))):
@@ -41,7 +52,7 @@ def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return result
 
 
-def holes(plane: NDArray[np.bool_]) -> NDArray[np.int32]:
+def holes(plane: Mask) -> NDArray[np.int32]:
     """The holes of a 2-D mask, numbered from 1: background that does not reach the border. (Many times faster than
     scipy's binary_fill_holes, which grows from the border step by step.)"""
     background, count = ndimage.label(~plane)
@@ -53,24 +64,36 @@ def holes(plane: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.asarray(numbers[background], dtype=np.int32)
 
 
-def _with_disk(operation: Any, mask: NDArray[np.bool_], radius_mm: float, mm: Millimetres) -> NDArray[np.bool_]:
-    """The operation with a disk of this radius in every slice; nothing where a pixel is larger than the disk."""
-    radius = [round(radius_mm / mm[2]), round(radius_mm / mm[1]), 0]  # x, y, z
-    if max(radius) == 0 or not mask.any():
-        return mask
-    first, last = _used(mask.any(axis=(1, 2)), 0)
-    top, bottom = _used(mask.any(axis=(0, 2)), radius[1] + 1)
-    near, far = _used(mask.any(axis=(0, 1)), radius[0] + 1)
-    box = (slice(first, last), slice(top, bottom), slice(near, far))
-    result = np.zeros_like(mask)
-    result[box] = np.asarray(_itk.GetArrayFromImage(operation(_image(mask[box]), radius, sitk.sitkBall))) > 0
+def grown(plane: Mask, steps: int) -> Mask:
+    """Dilation of a 2-D mask by an octagon of `steps` pixels. Nothing comes in over the border."""
+    result = plane.copy()
+    squares = round(SQUARES * steps)
+    for step in range(steps):
+        before = result.copy()
+        result[1:] |= before[:-1]
+        result[:-1] |= before[1:]
+        if step < squares:
+            before = result.copy()
+        result[:, 1:] |= before[:, :-1]
+        result[:, :-1] |= before[:, 1:]
     return result
 
 
-def _used(there: Any, margin: int) -> tuple[int, int]:
-    index = np.flatnonzero(there)
-    return max(0, int(index[0]) - margin), int(index[-1]) + 1 + margin
+def shrunk(plane: Mask, steps: int) -> Mask:
+    """Erosion of a 2-D mask by an octagon of `steps` pixels. Beyond the border the mask goes on."""
+    return ~grown(~plane, steps)
 
 
-def _image(mask: NDArray[np.bool_]) -> Any:
-    return _itk.GetImageFromArray(np.ascontiguousarray(mask).view(np.uint8))
+def _steps(radius_mm: float, spacing_mm: Millimetres) -> int:
+    return round(2.0 * radius_mm / (spacing_mm[1] + spacing_mm[2]))
+
+
+def _in_plane(mask: Mask, operation: Callable[[Mask], Mask], steps: int) -> Mask:
+    """The operation slice by slice, on the part in use with room for `steps` and for background around it."""
+    result = np.zeros_like(mask)
+    for s in np.flatnonzero(mask.any(axis=(1, 2))):
+        rows, columns = np.flatnonzero(mask[s].any(axis=1)), np.flatnonzero(mask[s].any(axis=0))
+        box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        margin = steps + 1
+        result[s][box] = operation(np.pad(mask[s][box], margin))[margin:-margin, margin:-margin]
+    return result
