@@ -121,7 +121,8 @@ class Sender:
 
     def _rejection(self, association: Association) -> DeliveryError:
         said = association.acceptor.primitive
-        words = REJECTIONS.get((said.result_source, said.diagnostic), "no reason given")
+        assert said is not None
+        words = REJECTIONS.get((said.result_source or 0, said.diagnostic or 0), "no reason given")
         words = words.format(ours=self._ae_title, theirs=self._pacs.ae_title)
         permanent = said.result == PERMANENTLY
         how = "permanently" if permanent else "for now"
