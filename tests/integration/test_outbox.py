@@ -196,6 +196,21 @@ def test_an_error_nobody_foresaw_parks_its_study_and_names_the_place(
     assert len(pacs.sop_uids(good)) == 3
 
 
+def test_a_disk_that_refuses_is_asked_again(house: House, pacs: Orthanc) -> None:
+    study = house.analysed("disk")
+    obstacle = house.config.artefacts / study / "1" / "sr.tmp"
+    obstacle.mkdir()
+    assert house.deliver_all() == 0
+    assert set(house.states(study).values()) == {WAITING}
+    assert "cannot be written" in str(house.deliveries(study)[Role.SR].last_error)
+    assert {d.path for d in house.deliveries(study).values()} == {None}  # all or none
+
+    obstacle.rmdir()
+    house.later(60.0)
+    assert house.deliver_all() == 3
+    assert len(pacs.sop_uids(study)) == 3
+
+
 def test_a_program_that_changed_between_analysis_and_encoding_is_noticed(house: House, pacs: Orthanc) -> None:
     study = house.analysed("updated")
     with house.store.atomic():

@@ -31,7 +31,7 @@ from triaged.records import Delivery, DeliveryState, Outcome, Role
 from triaged.results.build import ResultInput, build_results, to_bytes
 from triaged.store import Store
 
-# The builders work frame by frame: on 64, 160 and 320 slices of 512 x 512 their peak was 107 to 115 MiB above the masks.
+# The builders work frame by frame: on 64, 160 and 320 slices of 512 x 512 they peaked 107 to 115 MiB above the masks.
 # Twice that, and the encoded frames.
 MEMORY_BYTES = 256 << 20
 MEMORY_BYTES_PER_VOXEL = 1
@@ -41,7 +41,7 @@ def encode(store: Store, spool: Spool, config: Config, deliveries: Sequence[Deli
     """Make every object of the revision that `deliveries`, of one study and revision, belong to.
 
     The bytes are on disk, then in the rows. Does nothing where they already are. Raises DeliveryError: permanent where
-    images or masks are gone or a UID is not the planned one, transient where memory is short.
+    images or masks are gone or a UID is not the planned one, transient where memory or the disk is short.
     """
     if all(d.path is not None for d in deliveries):
         return
@@ -52,8 +52,11 @@ def encode(store: Store, spool: Spool, config: Config, deliveries: Sequence[Deli
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom quotes the values it warns about, and a name is a value
         built = build_results(wanted, [d.role for d in planned])
-    made = {d.delivery_id: _write(folder, d, built[d.role]) for d in planned if d.path is None}
-    sync(folder)
+    try:
+        made = {d.delivery_id: _write(folder, d, built[d.role]) for d in planned if d.path is None}
+        sync(folder)
+    except OSError as error:  # a full disk, most likely: it will not be full for ever
+        raise DeliveryError(f"the encoded results cannot be written: {error.strerror}", permanent=False) from error
     with store.atomic():
         for delivery_id, (path, sha256) in made.items():
             store.deliveries.encoded(delivery_id, path=str(path.relative_to(config.storage.path)), sha256=sha256)
