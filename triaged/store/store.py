@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +24,7 @@ from triaged.store.schema import migrations
 from triaged.store.studies import Studies
 
 BUSY_TIMEOUT_S = 30.0  # a writer holds the lock for milliseconds; half a minute means that something is broken
+WAL_PAUSE_S = 0.02  # between two tries to be the first to open a new database
 
 
 class Store:
@@ -45,7 +47,8 @@ class Store:
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            self._switch_to_wal()
+            for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
             self._migrate()
         except (OSError, sqlite3.Error) as error:
@@ -56,12 +59,26 @@ class Store:
         self.reading = ReadingList(self)
         self.deliveries = Deliveries(self)
 
+    def _switch_to_wal(self) -> None:
+        # Of several processes that open a new database at once, SQLite turns all but one away from this switch, and
+        # does so at once: its own patience does not cover it.
+        for _ in range(int(BUSY_TIMEOUT_S / WAL_PAUSE_S)):
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(WAL_PAUSE_S)
+        raise StorageError(f"the database {self.path} stayed locked for {BUSY_TIMEOUT_S:.0f} s")
+
     def _migrate(self) -> None:
         # Several processes open a new database at once; the first takes the write lock, the others find it done.
         with self.atomic():
             database = Database(self._connection, execute_plugins=False)
             if migrations.pending(database):
                 migrations.apply(database)
+            _ = self.installation_uid  # made with the database, so that every copy of it has the same
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
