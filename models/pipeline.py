@@ -61,7 +61,7 @@ class Pipeline:
 
     def __init__(
         self,
-        lungs: str = "classical-lungs-refined",
+        lungs: str = "classical-lungs",
         triage: str = "thresholding",
         device: str = "cpu",
         floor: Floor | None = None,

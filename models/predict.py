@@ -79,7 +79,9 @@ class ClassicalLungs:
             both = classical.hybrid_lungs(hu, mm, head_first=bool(affine[2, 0] < 0))
         labels = split(both, affine, oriented=volume.oriented)
         if self.card.name == "classical-lungs-refined":
-            labels = contour.refine(hu, labels, mm)
+            labels = contour.refine(hu, labels, mm, contour.WITHOUT_EROSION)
+        elif self.card.name == "classical-lungs":
+            labels = contour.inflate(labels, mm)
         return LungMasks(labels=_on_volume(labels, volume), sides_by_size=not volume.oriented)
 
 

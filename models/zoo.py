@@ -35,9 +35,9 @@ METHODS: dict[str, Card] = {
             paper=COVID_MTL,
             roles=("lungs",),
             outputs=("lungs",),
-            thresholds={"air below HU": classical.AIR_HU},
+            thresholds={"air below HU": classical.AIR_HU, "closing mm": contour.INFLATION_MM},
             training_data=NOT_TRAINED,
-            limits="leaves out consolidation that touches the pleura; a white lung is missed and must be gated",
+            limits="takes in consolidation at the pleura up to about 20 mm across; a white lung is missed: gate it",
         ),
         Card(
             name="classical-lungs-refined",
@@ -48,7 +48,7 @@ METHODS: dict[str, Card] = {
             outputs=("lungs",),
             thresholds={"air below HU": classical.AIR_HU, "inflation mm": contour.INFLATION_MM},
             training_data=NOT_TRAINED,
-            limits="takes in consolidation at the pleura up to about 20 mm across; a white lung must be gated",
+            limits="no closer to manual masks than classical-lungs, and slower; a white lung is missed: gate it",
         ),
         Card(
             name="generic-lungs",
