@@ -8,16 +8,19 @@ the contour has a point every few mm, not every pixel, with the stiffness scaled
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import polygon2mask
-from skimage.measure import find_contours
-from skimage.segmentation import active_contour
+from skimage import draw, measure, segmentation
 
-from models.morphology import Millimetres, closed, eroded, holes
+from models.morphology import Mask, Millimetres, closed, eroded, holes
 from models.severity import LEFT, RIGHT
 from models.volume import PADDING_HU
+
+_draw: Any = draw  # scikit-image leaves its functions untyped
+_measure: Any = measure
+_segmentation: Any = segmentation
 
 INFLATION_MM = 10.0
 CONTOUR_LEVEL = 0.8
@@ -40,8 +43,8 @@ class Refinement:
     closing_mm: float = 10.0
 
 
-# What `classical-lungs-refined` runs. The final erosion takes 2 mm off the whole surface of a lung, 6-7 % of its volume,
-# and nothing gives it back: against two manual masks Dice falls from 0.98 to 0.96. Left out.
+# What `classical-lungs-refined` runs. The final erosion takes 2 mm off the whole surface of a lung, 6-7 % of its
+# volume, and nothing gives it back: against two manual masks Dice falls from 0.98 to 0.96. Left out.
 WITHOUT_EROSION = Refinement(erosion_mm=0.0)
 
 
@@ -87,9 +90,7 @@ def _refined(
     return closed(eroded(result, r.erosion_mm, spacing_mm), r.closing_mm, spacing_mm)
 
 
-def _drawn_back(
-    hu: NDArray[np.int16], inflated: NDArray[np.bool_], pixel_mm: float, r: Refinement
-) -> NDArray[np.bool_]:
+def _drawn_back(hu: NDArray[np.int16], inflated: Mask, pixel_mm: float, r: Refinement) -> Mask:
     """The inside of the active contours that start at the outline of `inflated`."""
     rows, columns = np.flatnonzero(inflated.any(axis=1)), np.flatnonzero(inflated.any(axis=0))
     margin = 4
@@ -100,14 +101,14 @@ def _drawn_back(
     image /= max(1.0, float(image.max()))
     step = POINT_MM / pixel_mm
     inside = np.zeros_like(mask)
-    for outline in find_contours(np.pad(mask, 1).astype(np.float64), CONTOUR_LEVEL):
+    for outline in _measure.find_contours(np.pad(mask, 1).astype(np.float64), CONTOUR_LEVEL):
         start = _spaced(outline - 1.0, step)
         if len(start) < FEWEST_POINTS:
             continue
-        snake = active_contour(
+        snake = _segmentation.active_contour(
             image, start, alpha=r.alpha / step**2, beta=r.beta / step**4, gamma=GAMMA, max_num_iter=r.iterations
         )
-        inside |= polygon2mask(mask.shape, snake)
+        inside |= _draw.polygon2mask(mask.shape, snake)
     result = np.zeros_like(inflated)
     result[box] = inside & (holes(mask) == 0)  # what is a hole still is a dome of the diaphragm
     return result
