@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from triaged import artefacts
 from triaged.clock import Now
 from triaged.config import Config, parse
-from triaged.masks import Masks
 from triaged.records import (
     Arrival,
     Choice,
-    DeliveryState,
     Findings,
     Flag,
     Grade,
@@ -116,6 +114,11 @@ def uid(number: int) -> str:
     return f"{ROOT}.{number}"
 
 
+def of(family_name: str) -> str:
+    """UID of the first case of that family name."""
+    return uid(1 + next(n for n, case in enumerate(CASES) if case.name.startswith(family_name)))
+
+
 def config(folder: Path, more: str = "", web: str = "") -> Config:
     return parse(
         f"""mode = "live"
@@ -148,7 +151,8 @@ def status(**more: object) -> DaemonStatus:
 
 def fill(store: Store, settings: Config, at: Now, cases: tuple[Case, ...] = CASES) -> list[str]:
     """Put the cases into the store, the oldest first; returns their UIDs in that order."""
-    return [add(store, settings, at, case, number) for number, case in enumerate(cases, start=1)]
+    with store.atomic():
+        return [add(store, settings, at, case, number) for number, case in enumerate(cases, start=1)]
 
 
 def add(store: Store, settings: Config, at: Now, case: Case, number: int) -> str:
@@ -305,34 +309,17 @@ def _coronal(width: int, height: int, right: float, left: float) -> Image.Image:
 
 
 def draw(settings: Config, study_uid: str, right: float, left: float) -> None:
-    """Pictures as an analysis leaves them, simpler."""
-    axial = [_coronal(256, 256, right, left).rotate(90 * n) for n in range(3)]
-    artefacts.write(
-        settings.artefacts,
-        study_uid,
-        1,
-        artefacts.Artefacts(
-            masks=Masks(
-                lungs=np.zeros((2, 3, 4), np.uint8), lesions=np.zeros((2, 3, 4), bool), sources=(("1.2", 1),) * 2
-            ),
-            coronal_png=_png(_coronal(300, 330, right, left)),
-            picture_png=_png(_coronal(512, 560, right, left)),
-            thumbnail_png=_png(_coronal(74, 64, right, left)),
-            key_slices=[
-                (
-                    artefacts.KeySlice(
-                        file=f"key-{n}.png", sop_uid="1.2", slice_index=100 + n, affected_fraction=max(right, left)
-                    ),
-                    _png(image),
-                )
-                for n, image in enumerate(axial, start=1)
-            ],
-        ),
-    )
+    """Pictures where an analysis leaves them, simpler."""
+    folder = artefacts.folder(settings.artefacts, study_uid, 1)
+    folder.mkdir(parents=True)
+    (folder / artefacts.PICTURE).write_bytes(_png(_coronal(512, 560, right, left)))
+    (folder / artefacts.THUMBNAIL).write_bytes(_png(_coronal(74, 64, right, left)))
+    keys = []
+    for n in (1, 2, 3):
+        (folder / f"key-{n}.png").write_bytes(_png(_coronal(256, 256, right, left).rotate(90 * n)))
+        worse = max(right, left)
+        keys.append({"file": f"key-{n}.png", "sop_uid": "1.2", "slice_index": 100 + n, "affected_fraction": worse})
+    (folder / artefacts.KEY_SLICES).write_text(json.dumps(keys))
 
 
-def on(moment: datetime, mono_s: float = 10_000_000.0) -> Now:
-    return Now(utc=moment, mono_s=mono_s)
-
-
-__all__ = ["CASES", "Case", "DeliveryState", "add", "config", "draw", "fill", "on", "replace", "status", "uid"]
+__all__ = ["CASES", "Case", "add", "config", "draw", "fill", "of", "replace", "status", "uid"]

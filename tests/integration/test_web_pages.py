@@ -1,0 +1,240 @@
+"""The pages as a browser without script meets them, over a real server and a real store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.web import sample
+from tests.unit.web.serving import Served, serving
+from triaged.clock import now
+from triaged.records import Reading
+
+PAGES = ("/", "/?compare=1", "/?q=meier", "/rows", "/tab/not_analysed", "/tab/failed", "/tab/reference", "/tab/read")
+MORE_PAGES = ("/tab/withdrawn", "/reader", "/order", f"/study/{sample.uid(3)}", f"/study/{sample.of('SILVA')}")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("web"), web='viewer_url = "http://viewer.example/?s={study_uid}"') as served:
+        yield served
+
+
+def row_of(page: str, uid: str) -> str:
+    found = re.search(rf'<tr class="row[^>]*id="s-{re.escape(uid)}".*?</tr>', page, re.DOTALL)
+    assert found, f"{uid} is not on the page"
+    return found[0]
+
+
+@pytest.mark.parametrize("path", PAGES + MORE_PAGES)
+def test_no_page_holds_inline_code_or_reaches_elsewhere(served: Served, path: str) -> None:
+    with served.client("Dr. A") as client:
+        response = client.get(path)
+    assert response.status_code == 200
+    text = response.text
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text)
+    reached = set(re.findall(r'(?:src|href|action)="(?:https?:)?//([^/"]+)', text))
+    assert reached <= {"viewer.example"}  # the site's own viewer, opened by a person
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/static/board.css", "/static/board.js", "/nothing", "/study/1.2.3", "/api/worklist"])
+def test_every_answer_carries_the_guarding_headers(served: Served, path: str) -> None:
+    with served.client() as client:
+        headers = client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_the_list_is_in_reading_order_and_says_why(served: Served) -> None:
+    with served.client() as client:
+        page = client.get("/").text
+        order = [item["study_uid"] for item in client.get("/api/worklist").json()]
+    assert re.findall(r'<tr class="row[^>]*data-uid="([\d.]+)"', page) == order
+    assert "STAT by rule 1: called AE is TRIAGED_STAT" in row_of(page, sample.of("UNBEKANNT"))
+    assert "not analysed" in row_of(page, sample.of("SILVA"))
+    assert "10 mm between slices 41 and 42" in row_of(page, sample.of("SILVA"))
+    assert "▲" in row_of(page, sample.of("SCHMIDT"))
+    assert "research weights" in page
+
+
+def test_claiming_without_script_names_the_study_and_comes_back(served: Served) -> None:
+    uid = sample.of("TANAKA")
+    with served.client("Dr. A") as client:
+        answer = client.post(f"/study/{uid}/claim", data={"back": "/"})
+        assert answer.status_code == 303
+        page = client.get(answer.headers["location"]).text
+        assert "Claimed: TANAKA, HIROSHI" in page
+        assert "you, until" in row_of(page, uid)
+        assert f"/study/{uid}/release" in row_of(page, uid)
+    with served.client("Dr. B") as other:
+        assert "Dr. A, until" in row_of(other.get("/").text, uid)
+        lost = other.post(f"/study/{uid}/claim", data={"back": "/"})
+        assert lost.status_code == 409
+        assert "Dr. A is reading this study" in lost.text
+        assert other.post(f"/study/{uid}/read").status_code == 409
+        assert other.post(f"/study/{uid}/release").status_code == 409
+    assert served.store.studies.get(uid).reader == "Dr. A"
+    with served.client("Dr. A") as client:
+        client.post(f"/study/{uid}/release")
+    assert served.store.studies.get(uid).reading is Reading.UNREAD
+
+
+def test_nothing_is_done_before_somebody_says_who_is_reading(served: Served) -> None:
+    uid = sample.of("DUBOIS")
+    with served.client() as client:
+        answer = client.post(f"/study/{uid}/claim", data={"back": "/?q=x"})
+        assert answer.headers["location"] == "/reader?back=%2F%3Fq%3Dx"
+        quick = client.post(f"/study/{uid}/claim", headers={"Accept": "application/json"})
+        assert (quick.status_code, quick.json()["missing"]) == (422, "reader")
+    assert served.store.studies.get(uid).reading is Reading.UNREAD
+
+
+def test_a_read_study_leaves_the_list_is_found_and_can_come_back(served: Served) -> None:
+    uid = sample.of("PATEL")
+    with served.client("Dr. A") as client:
+        assert client.post(f"/study/{uid}/read").status_code == 303
+        assert f'data-uid="{uid}"' not in client.get("/").text
+        assert "PATEL, RAVI" in client.get("/tab/read").text
+        found = client.get("/?q=patel").text
+        assert "No study in the list matches" in found
+        assert "PATEL, RAVI" in found
+        assert "read by Dr. A" in found
+    with served.client("Dr. B") as other:
+        stale = other.post(f"/study/{uid}/claim")
+        assert stale.status_code == 409
+        assert "already read by Dr. A" in stale.text
+        assert served.store.studies.get(uid).reading is Reading.READ
+        assert other.post(f"/study/{uid}/unread").status_code == 303
+        assert other.post(f"/study/{uid}/unread").status_code == 409
+        assert f'data-uid="{uid}"' in other.get("/").text
+
+
+def test_a_pin_needs_a_reason_and_says_it(served: Served) -> None:
+    uid = sample.of("KOVÁCS")
+    with served.client("Dr. A") as client:
+        assert client.post(f"/study/{uid}/pin", data={"reason": "  "}).status_code == 409
+        assert served.store.studies.get(uid).pinned_at is None
+        client.post(f"/study/{uid}/pin", data={"reason": "surgeon <waits>"})
+        page = client.get("/").text
+        assert "pinned by Dr. A: surgeon &lt;waits&gt;" in row_of(page, uid)
+        assert page.index(f'data-uid="{uid}"') < page.index(f'data-uid="{sample.of("UNBEKANNT")}"')
+        client.post(f"/study/{uid}/unpin")
+    assert served.store.studies.get(uid).pinned_at is None
+
+
+def test_bulk_read_names_what_somebody_else_holds(served: Served) -> None:
+    held, free = sample.of("ROSSI"), sample.of("BERGSTRÖM")
+    at = now()
+    served.store.reading.claim(held, reader="Dr. B", until=at.utc + timedelta(minutes=5), now=at)
+    with served.client("Dr. A") as client:
+        answer = client.post("/read", data={"study": [held, free, "9.9.9"]})
+        assert "1 study marked as read" in answer.text
+        assert "Not ROSSI, GIULIA: Dr. B is reading it" in answer.text
+        assert served.store.studies.get(free).reading is Reading.READ
+        assert served.store.studies.get(held).reading is Reading.READING
+        client.post(f"/study/{free}/unread")
+    served.store.reading.release(held, reader="Dr. B", now=now())
+
+
+def test_the_order_is_switched_by_a_named_person_who_is_sure_and_back(served: Served) -> None:
+    with served.client() as client:
+        assert client.post("/order", data={"on": "true", "reader": "Dr. A"}).status_code == 409
+        assert client.post("/order", data={"on": "true", "sure": "yes"}).status_code == 409
+        assert not served.store.baseline_switch
+        client.post("/order", data={"on": "true", "reader": "Dr. A", "sure": "yes"})
+        page = client.get("/").text
+        assert "AI order is switched off" in page
+        items = client.get("/api/worklist").json()
+        assert [i["baseline_position"] for i in items] == [i["position"] for i in items]
+        assert "Last changed by Dr. A" in client.get("/order").text
+        client.post("/order", data={"on": "false", "reader": "Dr. B", "sure": "yes"})
+        assert "AI order is switched off" not in client.get("/").text
+    last = served.store.events.last_of("baseline_off")
+    assert last is not None
+    assert last.detail == {"by": "Dr. B"}
+
+
+def test_the_study_page_tells_the_whole_story(served: Served) -> None:
+    with served.client() as client:
+        page = client.get(f"/study/{sample.uid(3)}").text
+    for said in (
+        "OKONKWO-FITZGERALD DE LA CRUZ, MAXIMILIANA ESPERANZA",
+        "thinnest axial of 2, 1.0 mm, lung kernel B70f",
+        "From the first image to the committed report: <b>34.0 s</b>",
+        "Structured report (SR)",
+        "accepted by the PACS",
+        "not been calibrated",
+        "853 mL",
+        "key-3.png",
+        "AI triage, not for diagnosis",
+    ):
+        assert said in page
+
+
+def test_a_page_survives_pictures_that_retention_removed(served: Served) -> None:
+    uid = sample.of("HADDAD")
+    folder = served.config.artefacts / uid / "1"
+    (folder / "key-slices.json").unlink()
+    (folder / "picture.png").unlink()
+    with served.client() as client:
+        assert client.get(f"/study/{uid}").status_code == 200
+        assert client.get(f"/study/{uid}/1/picture.png").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "1/masks.npz",
+        "1/key-slices.json",
+        "1/..%2F..%2Ftriaged.sqlite3",
+        "2/picture.png",
+        "0/picture.png",
+        "1/key-1.png%00",
+    ],
+)
+def test_only_whitelisted_pictures_are_served(served: Served, path: str) -> None:
+    with served.client() as client:
+        good = client.get(f"/study/{sample.uid(3)}/1/picture.png")
+        assert good.headers["content-type"] == "image/png"
+        assert "private" in good.headers["cache-control"]
+        assert client.get(f"/study/{sample.uid(3)}/{path}").status_code in {404, 422}
+
+
+def test_what_a_scanner_sends_is_never_markup(tmp_path_factory: pytest.TempPathFactory) -> None:
+    nasty = "<script>alert(1)</script>^\"'><img src=x>"
+    case = sample.Case(name=nasty, minutes_ago=5, patient_id="<b>", description="</td><script>", right=0.5, left=0.1)
+    with serving(tmp_path_factory.mktemp("nasty"), cases=(case,)) as served, served.client("<i>") as client:
+        for path in ("/", "/?compare=1", f"/study/{sample.uid(1)}", "/?q=<script>"):
+            text = client.get(path).text
+            assert "<script>" not in text
+            assert "<img src=x" not in text
+            assert "<b>" not in re.sub(r"<b>[\w :.]*</b>", "", text)
+            assert "<i>" not in re.sub(r"<i>[\w]*</i>", "", text)
+
+
+def test_an_empty_list_says_when_the_last_study_came(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(tmp_path_factory.mktemp("empty"), cases=()) as served, served.client() as client:
+        page = client.get("/").text
+        assert "No study is waiting to be read" in page
+        assert "No study has been received yet" in page
+        served.status |= {"workers_up": 0, "listener_up": False}
+        page = client.get("/").text
+        assert "Analysis is down: order is by arrival" in page
+        assert "no new studies are being received" in page
+
+
+def test_rows_beyond_the_first_come_as_they_are_asked_for(served: Served) -> None:
+    with served.client() as client:
+        part = client.get("/rows?show=5").text
+        assert len(re.findall('<tr class="row', part)) == 5
+        assert "Show more: 15 further studies" in part
+        assert len(re.findall('<tr class="row', client.get("/rows").text)) == 20
