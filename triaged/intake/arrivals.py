@@ -70,7 +70,7 @@ class Arrivals:
             if tally is None:
                 tally = _Tally(arrival=self._begin(sender, study, path, now))
                 self._tallies[sender.key, study.study_uid] = tally
-            row = tally.series.get(instance.series_uid) or _series_row(instance)
+            row = tally.series.get(instance.series_uid) or series_row(instance)
             is_new = kept is Kept.NEW or (instance.series_uid not in tally.series and not self._has_row(row))
             if is_new:
                 # A duplicate without a row: its first copy was kept by a process that died before it wrote one.
@@ -142,13 +142,13 @@ class Arrivals:
 
 
 def is_prior(study: StudyHeader, config: Config, now: Now) -> bool:
-    """Whether the study is older than `max_age_days`: prefetched for comparison, not to be read."""
+    """Whether the study is older than `max_age_days` (0: no limit): prefetched for comparison, not to be read."""
     limit = config.assembly.max_age_days
     acquired = study.acquired_on
-    return limit is not None and acquired is not None and (now.utc.date() - acquired).days > limit
+    return limit > 0 and acquired is not None and (now.utc.date() - acquired).days > limit
 
 
-def _series_row(instance: InstanceHeader) -> SeriesRow:
+def series_row(instance: InstanceHeader) -> SeriesRow:
     return SeriesRow(
         series_uid=instance.series_uid,
         study_uid=instance.study_uid,

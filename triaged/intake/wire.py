@@ -7,6 +7,7 @@ subclasses do the same per listener, and answer.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import uuid
@@ -36,6 +37,7 @@ WRITE_BUFFER = 1 << 20  # bytes; a CT slice in one or two writes
 # A PDU larger than this is not DICOM traffic but a broken or hostile peer: senders use 16 KiB to 1 MiB, and pieces of
 # a PDU are held in memory.
 LARGEST_PDU = 64 << 20
+PDU_S = 30.0  # the longest pause within a PDU: it is sent in one go, and TCP retransmits within seconds
 
 
 class Answer(NamedTuple):
@@ -95,9 +97,9 @@ class Incoming(io.BytesIO):
             self.full = True
             return
         context = self._association._accepted_cx[cast(int, self._message.context_id)]
-        self.path = spool.temporary / f"{uuid.uuid4().hex}.part"
-        file = open(self.path, "xb", buffering=WRITE_BUFFER)  # noqa: SIM115 - closed by finish() or discard()
-        self._file = file
+        path = spool.temporary / f"{uuid.uuid4().hex}.part"
+        file = open(path, "xb", buffering=WRITE_BUFFER)  # noqa: SIM115 - closed by finish() or discard()
+        self._file, self.path = file, path
         file.write(b"\0" * 128 + b"DICM")
         with quietly():
             meta = create_file_meta(
@@ -119,13 +121,13 @@ class Incoming(io.BytesIO):
 
     def discard(self) -> None:
         """Remove the file, wherever it still lies in the temporary folder."""
-        try:
+        # What cannot be flushed is not wanted any more; what cannot be removed now is a leftover for start-up.
+        with contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.close()
-        except OSError:
-            pass  # what could not be flushed is not wanted any more
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self.path is not None:
+                self.path.unlink(missing_ok=True)
 
     def __del__(self) -> None:
         self._file = None  # no ResourceWarning for a file that discard() has dealt with
@@ -197,18 +199,54 @@ class _Socket(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         if nr_bytes > LARGEST_PDU:
+            self._hung_up()
             raise OSError(f"a PDU of {nr_bytes} bytes")
         connection = cast(socket.socket, self.socket)
         buffer = bytearray(nr_bytes)
         view, read = memoryview(buffer), 0
-        while read < nr_bytes:
-            n = connection.recv_into(view[read:])
-            if n == 0:
-                break
-            read += n
-        view.release()
+        try:
+            while read < nr_bytes and (n := connection.recv_into(view[read:])):
+                read += n
+        finally:
+            view.release()
+            if read < nr_bytes:
+                self._hung_up()
         del buffer[read:]
         return buffer
+
+    @property
+    def ready(self) -> bool:
+        """Whether a PDU waits. After an abort or a reject nothing that comes is of interest: hang up at once.
+
+        pynetdicom would read on, and block where what comes is no whole PDU.
+        """
+        if self.assoc.dul.state_machine.current_state != "Sta13":  # PS3.8 table 9-5: awaiting the close
+            return bool(super().ready)
+        connection: socket.socket | None = self.socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                # Bytes left unread would turn the close into a reset, and the peer might never see why.
+                connection.setblocking(False)
+                while connection.recv(1 << 16):
+                    pass
+        return False
+
+    def _shutdown_socket(self) -> None:
+        """Close, also where the shutdown fails because the peer was faster."""
+        connection: socket.socket | None = self.socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def close(self) -> None:
+        super().close()
+        self._hung_up()
+
+    def _hung_up(self) -> None:
+        """End the wait for an A-ASSOCIATE-RQ that cannot come any more: scanners of ports would fill every place."""
+        if self.assoc.requestor.primitive is None:
+            self.assoc.dul.to_user_queue.put(cast(Any, None))  # what pynetdicom takes for its own timeout
 
 
 class Handler(RequestHandler):
@@ -219,7 +257,7 @@ class Handler(RequestHandler):
     def _create_association(self) -> StoreAssociation:
         server = self.server
         # A peer that stops in the middle of a PDU must not hold a thread for ever.
-        self.request.settimeout(self.ae.network_timeout)
+        self.request.settimeout(PDU_S)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         association = StoreAssociation(self.ae, server.desk)
         association._server = server
