@@ -38,7 +38,7 @@ def _named(kind: type[N], value: str) -> N:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Dicom(Section):
@@ -319,7 +319,8 @@ def parse(text: str, source: str = "configuration") -> Config:
         try:
             config = Config.model_validate(raw)
         except ValidationError as error:
-            problems += [_problem(e) for e in error.errors()]
+            known = {key for key, _ in problems}
+            problems += [p for p in map(_problem, error.errors()) if p[0] not in known]
             gave_way = [_give_way(raw, e) for e in error.errors()]
             if not any(gave_way):
                 break
