@@ -226,7 +226,7 @@ class Ward(RuleBasedStateMachine):
     def _all_are_visible(self, listed: list[Study]) -> None:
         uids = [study.study_uid for study in listed]
         assert sorted(uids) == sorted(set(self.uids) - self.gone)  # 5
-        tabbed = {s.study_uid for tab in ("read", "withdrawn") for s in self.house.store.reading.tab(tab)}  # type: ignore[arg-type]
+        tabbed = {s.study_uid for tab in ("read", "withdrawn") for s in self.house.store.reading.tab(tab)}
         assert tabbed == self.gone
 
     def _only_forward(self, listed: list[Study]) -> None:

@@ -195,7 +195,7 @@ def test_problem_never_repeats_a_secret() -> None:
 def test_settings_cannot_be_changed_while_the_daemon_runs() -> None:
     config = parse(STORAGE)
     with pytest.raises(ValidationError, match="frozen"):
-        config.mode = "live"  # type: ignore[misc]
+        config.mode = "live"
 
 
 def test_defaults_are_cautious() -> None:

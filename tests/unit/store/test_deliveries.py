@@ -162,7 +162,7 @@ def test_evidence_of_delivery_counts_once_and_stands(house: House) -> None:
         house.store.deliveries.confirmed(before, how=how, now=START)
     for late in (house.store.deliveries.retry, house.store.deliveries.park):
         extra = {"not_before": START.utc} if late == house.store.deliveries.retry else {}
-        late(before, error="timeout", now=START, **extra)  # type: ignore[operator]
+        late(before, error="timeout", now=START, **extra)
     house.store.deliveries.sent(before, now=START)
     assert _states(house) == {"A.1": DeliveryState.CONFIRMED}
     kinds = [e.kind for e in house.store.events.of(UID)]
