@@ -30,7 +30,7 @@ from triaged.intake.reconcile import reconcile
 from triaged.intake.spool import Spool
 from triaged.store import Store
 
-A_ASSOCIATE_RQ = 0x01
+A_ASSOCIATE_RQ, P_DATA_TF = 0x01, 0x04
 
 
 def still_serves(running: Running) -> bool:
@@ -116,6 +116,18 @@ def test_half_open_connections_do_not_hold_others_up(tmp_path: Path) -> None:
         for one in silent:
             one.close()
         until_gone(running)
+
+
+def test_a_peer_that_stalls_in_the_middle_of_a_pdu_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with listening(config_for(tmp_path)) as running, associated(running.port, [data_set()]) as association:
+        assert association.send_c_store(data_set(1)).Status == 0
+        association.dul.socket.socket.sendall(struct.pack(">BBL", P_DATA_TF, 0, 100_000) + b"half")
+        time.sleep(0.2)
+        began = time.monotonic()
+        running.listener.close(drain_s=0.2)
+        assert time.monotonic() - began < 5.0
+        assert running.store.studies.get(STUDY).instance_count == 1
+        association.abort()
 
 
 def test_a_full_disk_in_the_middle_of_an_object_is_answered_not_hung_up_on(

@@ -7,6 +7,7 @@ coming in.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class _Known:
     asked_mono_s: float
     images: int | None = None
     is_stable: bool = False
+    is_being_asked: bool = False
 
 
 def count_at_pacs(pacs: Pacs, our_ae_title: str, study_uid: str) -> int | None:
@@ -78,18 +80,22 @@ class Counts:
         self._our_ae_title = our_ae_title
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
-        self._to_ask: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._ask, name="counts", daemon=True).start()
+        self._to_ask: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._ask, name="counts", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ask no more; a question under way is answered or times out first."""
+        self._to_ask.put(None)
+        self._thread.join()
 
     def expected(self, study_uid: str, now: Now) -> ExpectedCount | None:
         """What the PACS said last, against what is here; None where it was not heard. Never waits."""
         with self._lock:
             self._known = {k: v for k, v in self._known.items() if now.mono_s - v.asked_mono_s < _FORGET_S}
-            known = self._known.get(study_uid)
-            if known is None or now.mono_s - known.asked_mono_s >= ASK_AGAIN_S:
-                known = known or _Known(asked_mono_s=now.mono_s)
-                known.asked_mono_s = now.mono_s
-                self._known[study_uid] = known
+            known = self._known.setdefault(study_uid, _Known(asked_mono_s=-math.inf))
+            if not known.is_being_asked and now.mono_s - known.asked_mono_s >= ASK_AGAIN_S:
+                known.asked_mono_s, known.is_being_asked = now.mono_s, True
                 self._to_ask.put(study_uid)
             if known.images is None:
                 return None
@@ -97,15 +103,17 @@ class Counts:
             return ExpectedCount(in_pacs=known.images, here=here, is_stable=known.is_stable)
 
     def _ask(self) -> None:
-        while True:
-            study_uid = self._to_ask.get()
+        while (study_uid := self._to_ask.get()) is not None:
+            images = None
             try:
                 images = count_at_pacs(self._pacs, self._our_ae_title, study_uid)
             except (OSError, RuntimeError, ValueError, AttributeError, TypeError) as error:
                 log.warning("the PACS could not be asked", extra={"study": study_uid, "error": type(error).__name__})
-                continue
             with self._lock:
                 known = self._known.get(study_uid)
-                if known is not None and images is not None:
+                if known is None:
+                    continue
+                known.is_being_asked = False
+                if images is not None:
                     known.is_stable = known.images == images
                     known.images = images

@@ -224,16 +224,25 @@ class Listener:
         deadline = time.monotonic() + drain_s
         while self._ae.active_associations and time.monotonic() < deadline:
             time.sleep(0.02)
+        self._cut_off()
+        self._over.set()
+        self._flusher.join()
+        self._arrivals.flush(now())
+
+    def _cut_off(self) -> None:
+        """Abort what is still open; hang up on those that stall so that even an abort would wait for them."""
         cut = self._ae.active_associations
-        for association in cut:
-            association.abort()
+        aborting = [threading.Thread(target=association.abort, daemon=True) for association in cut]
+        for thread in aborting:
+            thread.start()
+        for thread in aborting:
+            thread.join(timeout=1.0)
+        for association in self._ae.active_associations:
+            association.dul.socket._shutdown_socket()
         for association in cut:
             association.join(timeout=5.0)
         if cut:
             log.warning("associations cut off at the end", extra={"associations": len(cut)})
-        self._over.set()
-        self._flusher.join()
-        self._arrivals.flush(now())
 
     def __enter__(self) -> Self:
         return self

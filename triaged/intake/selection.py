@@ -115,7 +115,7 @@ _TELLING = (
 def select(headers: Sequence[InstanceHeader]) -> Selection:
     """The series to analyse among all instances of one study, or the reason why there is none."""
     images = list({h.sop_uid: h for h in sorted(headers, key=_total_order)}.values())
-    patients = {h.patient_key for h in images if may_be_chosen(h.sop_class_uid)}
+    patients = {h.patient_key for h in images if may_be_chosen(h.sop_class_uid)} - {""}  # unnamed is no other patient
     if len(patients) > 1:
         words = f"the images name {len(patients)} different patients"
         return Selection(choice=None, reason_code=Reason.CONFLICTING_IDENTITY, reason=words)

@@ -176,6 +176,11 @@ def test_two_patients_in_one_study_are_a_conflict() -> None:
     assert refusal(*slices, stranger) is Reason.CONFLICTING_IDENTITY
 
 
+def test_an_image_that_names_nobody_is_no_conflict() -> None:
+    slices = stack(2)
+    assert chosen([*slices, image(sop_uid=f"{STUDY}.9.1", series_uid=f"{STUDY}.9", patient_key="")]) == f"{STUDY}.2"
+
+
 def test_no_images_is_not_a_ct() -> None:
     assert refusal() is Reason.NOT_CT
 
