@@ -21,8 +21,9 @@ from models.volume import Volume
 GRID_MM = 2.0
 # Lung in the last slice is cut off when there is more of it than the tip of an apex or of a recess.
 CUT_OFF_MM2 = 1000.0
-# Heights from the apex down, as shares of the height of the lungs: below the clavicles, above the domes.
-MID_CHEST = (0.2, 0.55)
+# From the apex down: below the clavicles, above the domes of most adults (lungs are 220-320 mm high). In mm, not as a
+# share of the lungs' height: lungs white from the base up to the hilum would otherwise look complete, only short.
+MID_CHEST_MM = (40.0, 170.0)
 BONE_HU = 180
 THICKER_THAN_RIBS_MM = 8.0  # radius: contrast in heart and vessels is bright too, and thicker
 SLAB_MM = 12.0  # each way; ribs run obliquely, so that one slice shows a few of them only
@@ -42,7 +43,7 @@ class Extent:
     lung_ml_right: float
     lung_ml_left: float
     height_mm: float  # of both lungs, along the slices
-    body_share: float  # of the body in the slices with lung that is lung
+    body_share: float  # of the body down to MID_CHEST_MM that is lung
     rib_ring: float | None
     cavity_share_right: float | None
     cavity_share_left: float | None
@@ -74,7 +75,9 @@ def extent(volume: Volume, labels: NDArray[np.uint8]) -> Extent:
     head_first = bool(volume.affine_lps[2, 0] < 0)
     used = np.flatnonzero(labels.any(axis=(1, 2)))
     first, last = int(used[0]), int(used[-1]) + 1
-    chest = _Chest(volume, labels, first, last, head_first=head_first)
+    reach = max(2, round(MID_CHEST_MM[1] / volume.spacing_mm[0]))
+    part = (first, min(first + reach, len(labels))) if head_first else (max(0, last - reach), last)
+    chest = _Chest(volume, labels, *part, head_first=head_first)
     return Extent(
         lung_ml_right=float(counts[RIGHT]) * volume.voxel_ml,
         lung_ml_left=float(counts[LEFT]) * volume.voxel_ml,
@@ -89,7 +92,7 @@ def extent(volume: Volume, labels: NDArray[np.uint8]) -> Extent:
 
 
 class _Chest:
-    """Body and rib cage on a 2 mm grid, over the slices [first, last) that hold lung."""
+    """Body and rib cage on a 2 mm grid, over the slices [first, last): from the apex down."""
 
     def __init__(self, volume: Volume, labels: NDArray[np.uint8], first: int, last: int, *, head_first: bool) -> None:
         hu = volume.hu[first:last]
@@ -107,9 +110,8 @@ class _Chest:
         self._measure_cage(head_first=head_first)
 
     def _measure_cage(self, *, head_first: bool) -> None:
-        height = self._hu.shape[0]
-        low, high = MID_CHEST if head_first else (1.0 - MID_CHEST[1], 1.0 - MID_CHEST[0])
-        middle = range(round(low * height), max(round(low * height) + 1, round(high * height)))
+        height, clavicles = self._hu.shape[0], round(MID_CHEST_MM[0] / self._mm[0])
+        middle = range(clavicles, height) if head_first else range(height - clavicles)
         bright = (self._hu > BONE_HU) & self._body
         bone = bright & ~opened(bright, THICKER_THAN_RIBS_MM, self._mm)
         slab = max(1, round(SLAB_MM / self._mm[0]))

@@ -18,7 +18,7 @@ from models.bundle import BundleError, load_bundle
 from models.cards import Card
 from models.grid import in_plane_shape, regrid_affine, resample_hu, resample_mask
 from models.severity import LEFT, RIGHT
-from models.sides import split
+from models.sides import middle_of, split
 from models.volume import Volume
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ class ClassicalLungs:
             both = classical.generic_lungs(hu, mm)
         else:
             both = classical.hybrid_lungs(hu, mm, head_first=bool(affine[2, 0] < 0))
-        labels = split(both, affine, oriented=volume.oriented)
+        if not both.any():
+            return LungMasks(labels=np.zeros(volume.shape, dtype=np.uint8), sides_by_size=not volume.oriented)
+        with_lung = both.any(axis=(1, 2))
+        middle_mm = middle_of(classical.body_mask(hu[with_lung], mm), affine)
+        labels = split(both, affine, oriented=volume.oriented, middle_mm=middle_mm)
         if self.card.name == "classical-lungs-refined":
             labels = contour.refine(hu, labels, mm, contour.WITHOUT_EROSION)
         elif self.card.name == "classical-lungs":
