@@ -143,7 +143,8 @@ class StudyHeader:
     def acquired_on(self) -> date | None:
         """StudyDate as a date, or None where it is absent or malformed."""
         try:
-            return datetime.strptime(self.study_date[:8], "%Y%m%d").date()
+            # PS3.5 table 6.2-1: dates of before 1993 may be written with dots.
+            return datetime.strptime(self.study_date.replace(".", "")[:8], "%Y%m%d").date()
         except ValueError:
             return None
 

@@ -22,11 +22,9 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from tests.support import free_port
 from tests.unit.intake.making import STUDY, Running, associated, config_for, data_set, listening, send
-from triaged.clock import now
 from triaged.config import Config
 from triaged.intake import wire
 from triaged.intake.listener import run
-from triaged.intake.reconcile import reconcile
 from triaged.intake.spool import Spool
 from triaged.store import Store
 
@@ -105,6 +103,23 @@ def test_nonsense_is_hung_up_on(tmp_path: Path, words: bytes) -> None:
                 pass
             assert len(answer) < 100  # an abort at most
         until_gone(running)
+        assert still_serves(running)
+
+
+def test_a_store_that_names_no_instance_is_aborted_not_ignored(tmp_path: Path) -> None:
+    with listening(config_for(tmp_path)) as running:
+        with associated(running.port, [data_set()]) as association:
+            request = C_STORE()
+            request.MessageID, request.Priority = 1, 2
+            request.AffectedSOPClassUID = data_set().SOPClassUID
+            request.DataSet = BytesIO(encode(data_set(), False, True) or b"")
+            association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+            deadline = time.monotonic() + 5.0
+            while not association.is_aborted:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        until_gone(running)
+        assert running.leftovers() == []
         assert still_serves(running)
 
 
@@ -200,8 +215,13 @@ def test_a_killed_listener_has_lost_nothing_it_answered_with_success(tmp_path: P
         process.join(20)
         association.abort()
     supervisor.close()
+    with Store(config.database) as store, store.atomic():
+        store.execute("DELETE FROM touches")
+        store.execute("DELETE FROM series")  # as if the crash had come before the rows
+    again, supervisor, port = started(config)  # puts right what the dead one left before it opens the door
+    supervisor.send("drain")
+    again.join(20)
+    spool = Spool(config.spool, min_free_mb=0)
     with Store(config.database) as store:
-        spool = Spool(config.spool, min_free_mb=0)
-        reconcile(store, spool, config, now())
         assert len(spool.paths(STUDY, f"{STUDY}.2")) == 8
         assert store.studies.get(STUDY).instance_count == 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -88,6 +90,18 @@ def test_a_removed_study_is_gone_and_can_come_again(tmp_path: Path) -> None:
     spool.remove_study(STUDY)
     assert (list(spool.studies()), spool.size_bytes()) == ([], 0)
     assert spool.keep(incoming(spool), image()) is Kept.NEW
+
+
+def test_leftovers_of_the_dead_go_and_what_the_living_receive_stays(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", min_free_mb=0)
+    ours = spool.new_temporary()
+    ours.write_bytes(b"being received")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    (spool.temporary / f"{process.pid}-0.part").write_bytes(b"of a process that has ended")
+    (spool.temporary / "nobody.part").write_bytes(b"of nobody")
+    assert spool.remove_leftovers() == 2
+    assert list(spool.temporary.iterdir()) == [ours]
 
 
 # -- reconciliation ----------------------------------------------------------------------------------------------------

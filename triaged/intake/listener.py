@@ -24,6 +24,7 @@ from triaged.errors import StorageError, UnsafeUID
 from triaged.intake.arrivals import Arrivals, Sender
 from triaged.intake.headers import Unidentified, read_headers
 from triaged.intake.negotiation import accepted_contexts
+from triaged.intake.reconcile import reconcile
 from triaged.intake.selection import may_be_chosen
 from triaged.intake.spool import Kept, Spool
 from triaged.intake.wire import (
@@ -273,14 +274,19 @@ def _mismatch(request: C_STORE, instance: InstanceHeader) -> str:
 
 
 def run(config: Config, connection: Connection) -> None:
-    """The listener's process. Says ready with the port it got; ends when the supervisor asks, or dies."""
+    """The listener's process: puts files without rows right, opens the door, says ready with the port it got.
+
+    Ends when the supervisor asks, or dies.
+    """
     # pydicom quotes bad values in its warnings, and the log must hold no patient's name.
     warnings.simplefilter("ignore")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom").setLevel(logging.WARNING)  # one line per association is enough, and it is ours
     lifeline = Lifeline(connection)
     with Store(config.database) as store:
-        listener = Listener(config, store, Spool(config.spool, min_free_mb=config.storage.min_free_mb))
+        spool = Spool(config.spool, min_free_mb=config.storage.min_free_mb)
+        reconcile(store, spool, config, now())  # what the listener before us left, if it died
+        listener = Listener(config, store, spool)
         lifeline.ready(listener.port)
         lifeline.draining.wait()
         listener.close()

@@ -1,4 +1,4 @@
-"""Files without rows -> rows. Run at start-up and after a listener died, while none is receiving.
+"""Files without rows -> rows. Every listener does this before it opens the door; nobody receives meanwhile.
 
 Files are the truth for images (DESIGN section 6): a crash between the rename and the row, or before the counts were
 flushed, shows here. One header is read per series that is new to the store; everything else is directory listings.
@@ -42,7 +42,8 @@ def reconcile(store: Store, spool: Spool, config: Config, now: Now) -> Reconcile
     studies = instances = 0
     for study_uid in spool.studies():
         try:
-            found = _reconcile_study(store, spool, config, study_uid, now)
+            with store.atomic():  # two that reconcile at once put the same thing right once
+                found = _reconcile_study(store, spool, config, study_uid, now)
         except (TriagedError, ValueError) as error:
             # A folder that no instance of ours can have made: say so, touch nothing, go on.
             log.error("a study folder cannot be understood", extra={"error": type(error).__name__})

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
@@ -181,14 +182,31 @@ class Spool:
                     shutil.rmtree(gone)
 
     def remove_leftovers(self) -> int:
-        """Delete what was being received when a process ended; nobody was told Success. Only while none receives."""
-        leftovers = list(self.temporary.iterdir())
+        """Delete what was being received by processes that have ended; nobody was told Success. Returns how many."""
+        leftovers = [file for file in self.temporary.iterdir() if not _is_being_received(file)]
         for file in leftovers:
-            file.unlink()
+            file.unlink(missing_ok=True)
         return len(leftovers)
+
+    def new_temporary(self) -> Path:
+        """Where the next instance can be written; its name says which process does."""
+        return self.temporary / f"{os.getpid()}-{uuid.uuid4().hex}.part"
 
     def _series_folder(self, study_uid: str, series_uid: str) -> Path:
         return self.root / safe_uid(study_uid) / safe_uid(series_uid)
+
+
+def _is_being_received(file: Path) -> bool:
+    owner = file.name.partition("-")[0]
+    if not owner.isdecimal():
+        return False
+    try:
+        os.kill(int(owner), 0)  # asks whether the process lives, and does nothing to it
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _names(folder: Path, *, folders: bool) -> Iterator[str]:

@@ -97,7 +97,7 @@ class Incoming(io.BytesIO):
             self.full = True
             return
         context = self._association._accepted_cx[cast(int, self._message.context_id)]
-        path = spool.temporary / f"{uuid.uuid4().hex}.part"
+        path = spool.new_temporary()
         file = open(path, "xb", buffering=WRITE_BUFFER)  # noqa: SIM115 - closed by finish() or discard()
         self._file, self.path = file, path
         file.write(b"\0" * 128 + b"DICM")
@@ -173,8 +173,11 @@ class StoreAssociation(Association):
             self.desk.closed(self)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        if not isinstance(msg, C_STORE) or not msg.is_valid_request or context_id not in self._accepted_cx:
+        if not isinstance(msg, C_STORE) or context_id not in self._accepted_cx:
             super()._serve_request(msg, context_id)
+            return
+        if not msg.is_valid_request:
+            self.abort()  # no instance is named: pynetdicom would say nothing, and the peer would wait
             return
         incoming = cast(Incoming, msg.DataSet)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from tests.unit.intake.making import ASKEW, STUDY, data_set
 from triaged.intake.headers import Unidentified, read_headers, value_of
+from triaged.records import StudyHeader
 
 
 def written(folder: Path, ds: Dataset) -> Path:
@@ -110,6 +112,13 @@ def test_the_first_frame_of_an_enhanced_object_says_where_it_lies(tmp_path: Path
     assert instance.position_mm == (1.0, 2.0, 3.0)
     assert instance.orientation == pytest.approx(ASKEW)
     assert (instance.pixel_spacing_mm, instance.slice_thickness_mm) == ((0.5, 0.6), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("written_as", "expected"), [("19990310", date(1999, 3, 10)), ("1999.03.10", date(1999, 3, 10)), ("1999", None)]
+)
+def test_dates_are_understood_as_any_edition_wrote_them(written_as: str, expected: date | None) -> None:
+    assert StudyHeader(study_uid="1.2", study_date=written_as).acquired_on == expected
 
 
 def test_one_attribute_is_read_as_text(tmp_path: Path) -> None:
