@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import threading
@@ -23,6 +24,7 @@ from pynetdicom.dsutils import encode
 from tests.support import peer
 from tests.unit.intake.making import STUDY, Running, associated, config_for, data_set, listening, send
 from triaged.clock import now
+from triaged.config import Config
 from triaged.intake.sweep import sweep
 from triaged.records import (
     DeliveryState,
@@ -33,6 +35,7 @@ from triaged.records import (
     StudyState,
     Tier,
 )
+from triaged.store import Store
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 QUICK = "[assembly]\nquiet_s = 0.2\nidle_s = 0.2\nhard_timeout_s = 60.0\n"
@@ -224,6 +227,26 @@ equals = "STAT"
         assert urgent.priority_source.startswith("rule 1")
         assert (prior.order_priority, prior.is_reference) == (OrderPriority.UNKNOWN, True)
         assert isinstance(prior.place, Place)
+
+
+def test_the_log_names_no_patient(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="triaged")
+    secrets = {"PatientName": "Zebra^Zoe", "PatientID": "ZID77", "PatientBirthDate": "19440404"}
+    with listening(config_for(tmp_path, QUICK)) as running:
+        good, conflicting = data_set(1, **secrets), data_set(1, **secrets, StudyDescription="other")
+        assert send(running.port, good, conflicting) == [0, 0]
+        with associated(running.port, [good]) as association:
+            assert _store_as(association, "1.2.3", good) == 0xA900
+        eventually(lambda: settled(running))
+    said = "\n".join(f"{r.getMessage()} {vars(r)}" for r in caplog.records if r.name.startswith("triaged"))
+    assert all(fact in said for fact in ("association over", "object refused", "study ready", "conflicting content"))
+    events = str(running_events(running.config))
+    assert not [secret for secret in (*secrets.values(), "Zebra") if secret in said or secret in events]
+
+
+def running_events(config: Config) -> list[object]:
+    with Store(config.database) as store:
+        return [(e.kind, e.detail) for e in store.events.all()]
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------
