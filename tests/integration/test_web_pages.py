@@ -50,7 +50,7 @@ def test_every_answer_carries_the_guarding_headers(served: Served, path: str) ->
     with served.client() as client:
         headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 

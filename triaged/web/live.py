@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 WATCH_S = 0.5  # a person does not notice half a second, the database does not notice the question
 STATUS_S = 5.0  # how often a board hears that we are alive; far below [web] stale_s
-FRESH_S = 1.0  # a list read this recently, with nothing committed since, is the list
+FRESH_S = 5.0  # with nothing committed since, a list this young is the list: only its minutes pass
 STREAM_S = 600.0  # then the browser reconnects: a session that is over does not keep looking
 
 

@@ -20,7 +20,7 @@ from triaged.web.parts import Parts
 from triaged.web.studypage import study_page
 
 StudyUID = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
-SHOWN = 200  # rows a board begins with: ten screens; more come as they are needed
+SHOWN = 60  # rows a board begins with: three screens, which paint at once; more come as they are needed
 MOST_SHOWN = 20000
 PICTURE_NAME = re.compile(r"(picture|thumbnail|coronal|key-\d{1,3})\.png")
 # Marks that stand in an address after an action, and what the page then says.

@@ -35,7 +35,7 @@ class Parts:
             "result": since(board.last_result_at, now, "none yet"),
             "queue": words.plural(board.queue_depth, "study", "studies") if board.queue_depth else "none",
             "troubles": troubles(self.status()),
-            "counts": {"to_read": len(board.items), **board.tab_counts},
+            "counts": {"to_read": len(board.items)} | {str(name): n for name, n in board.tab_counts.items()},
             "switched": board.is_switched,
         }
 

@@ -4,7 +4,8 @@
 const IDLE_MS = 10000; // after this long without a hand on it, the list may move
 const REFRESH_MS = 20000; // times and due groups change without anything happening
 const SAID_MS = 9000;
-const PAGE = 200; // rows fetched at a time
+const FIRST = 60; // rows that a board begins with
+const PAGE = 200; // rows that are added as they are needed
 
 const $ = (id) => document.getElementById(id);
 const body = document.body;
@@ -118,7 +119,7 @@ async function refresh({ force = false } = {}) {
   if (state.refreshing && !force) { state.again = true; return; }
   state.refreshing = true;
   try {
-    const fresh = await fetchRows(Math.max(PAGE, rowsOf(list).filter((row) => !row.classList.contains("gone")).length));
+    const fresh = await fetchRows(Math.max(FIRST, rowsOf(list).filter((row) => !row.classList.contains("gone")).length));
     state.lost = "";
     state.listAt = new Date();
     receive(fresh, force);
