@@ -23,7 +23,7 @@ from triaged.config import Config
 from triaged.errors import StorageError, UnsafeUID
 from triaged.intake.arrivals import Arrivals, Sender
 from triaged.intake.headers import Unidentified, read_headers
-from triaged.intake.negotiation import accepted_contexts
+from triaged.intake.negotiation import accepted_contexts, narrow
 from triaged.intake.reconcile import reconcile
 from triaged.intake.selection import may_be_chosen
 from triaged.intake.spool import Kept, Spool
@@ -114,6 +114,7 @@ class Listener:
         elif called not in self._config.dicom.called_ae_titles:
             refusal = NOT_THIS_CALLED_AE
         if refusal is None:
+            narrow(asked.presentation_context_definition_list)
             association.acceptor.supported_contexts = accepted_contexts(asked.presentation_context_definition_list)
             return
         log.warning("association rejected", extra={"calling": calling, "called": called, "address": address})

@@ -66,27 +66,36 @@ def in_order_of_preference(syntaxes: Sequence[UID]) -> list[UID]:
 
 def is_storage(sop_class: UID) -> bool:
     """Whether C-STORE may be what this class is for: a known storage class, or one that nobody here knows."""
+    if sop_class == VERIFICATION:
+        return False
     known = uid_to_service_class(sop_class)
     return issubclass(known, StorageServiceClass) or sop_class.is_private or sop_class.name == sop_class
 
 
-def accepted_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:
-    """What to support on one association, so that each proposed storage context is accepted in its best syntax.
+def narrow(proposed: Sequence[PresentationContext]) -> None:
+    """Leave each proposed storage context the one syntax that we want of it.
 
-    The acceptor picks the first of its own syntaxes that the context names: one SOP class proposed in two contexts
-    gets, in each, the best of that context.
+    pynetdicom's acceptor has one order of preference per SOP class; but of two contexts for one class, the sender may
+    mean the one for what it holds compressed and the other for the rest.
     """
+    for context in proposed:
+        if context.abstract_syntax is not None and is_storage(context.abstract_syntax):
+            context.transfer_syntax = [*in_order_of_preference(context.transfer_syntax)[:1]]
+
+
+def accepted_contexts(proposed: Sequence[PresentationContext]) -> list[PresentationContext]:
+    """What to support on one association, so that each proposed storage context is accepted."""
     wanted: dict[UID, list[UID]] = {VERIFICATION: [ImplicitVRLittleEndian, ExplicitVRLittleEndian]}
     for context in proposed:
         sop_class = context.abstract_syntax
-        if sop_class is None or sop_class == VERIFICATION or not is_storage(sop_class):
+        if sop_class is None or not is_storage(sop_class):
             continue
         known = wanted.setdefault(sop_class, [])
         known.extend(s for s in context.transfer_syntax if s not in known)
-    return [_supported(sop_class, in_order_of_preference(syntaxes)) for sop_class, syntaxes in wanted.items()]
+    return [_supported(sop_class, syntaxes) for sop_class, syntaxes in wanted.items()]
 
 
-def _supported(sop_class: UID, syntaxes: list[UID]) -> PresentationContext:
+def _supported(sop_class: UID, syntaxes: Sequence[UID]) -> PresentationContext:
     context = PresentationContext()
     context.abstract_syntax = sop_class
     context.transfer_syntax = [*syntaxes]

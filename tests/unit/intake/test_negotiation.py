@@ -7,7 +7,7 @@ import random
 from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
-from triaged.intake.negotiation import accepted_contexts, in_order_of_preference
+from triaged.intake.negotiation import accepted_contexts, in_order_of_preference, narrow
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -23,6 +23,7 @@ def proposed(number: int, sop_class: str, *syntaxes: str) -> PresentationContext
 
 
 def negotiated(*contexts: PresentationContext) -> dict[int, str | None]:
+    narrow(contexts)
     results, _ = negotiate_as_acceptor(list(contexts), accepted_contexts(contexts))
     return {c.context_id: c.transfer_syntax[0] if c.result == 0 else None for c in results if c.context_id}
 
@@ -45,6 +46,11 @@ def test_each_context_of_one_class_gets_its_own_best() -> None:
         3: IMPLICIT,
         5: JPEG_LS,
     }
+
+
+def test_a_context_for_what_is_compressed_is_not_overruled_by_another_of_the_same_class() -> None:
+    first, second = proposed(1, CT, EXPLICIT, IMPLICIT), proposed(3, CT, JPEG_LS, EXPLICIT, IMPLICIT)
+    assert negotiated(first, second) == {1: EXPLICIT, 3: JPEG_LS}
 
 
 def test_private_unknown_and_retired_are_accepted() -> None:
