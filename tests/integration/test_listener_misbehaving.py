@@ -83,6 +83,22 @@ def test_an_object_broken_off_in_the_middle_leaves_nothing(tmp_path: Path, how: 
         assert still_serves(running)
 
 
+def test_a_peer_that_does_not_wait_for_answers_and_leaves_leaves_nothing(tmp_path: Path) -> None:
+    with listening(config_for(tmp_path)) as running:
+        with associated(running.port, [data_set()]) as association:
+            for number in range(1, 30):
+                ds, request = data_set(number), C_STORE()
+                request.MessageID, request.Priority = number, 2
+                request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+                request.DataSet = BytesIO(encode(ds, False, True) or b"")
+                association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+            time.sleep(0.1)
+            association.abort()
+        until_gone(running)
+        assert running.leftovers() == []
+        assert still_serves(running)
+
+
 @pytest.mark.parametrize(
     "words",
     [

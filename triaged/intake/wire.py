@@ -100,6 +100,7 @@ class Incoming(io.BytesIO):
         path = spool.new_temporary()
         file = open(path, "xb", buffering=WRITE_BUFFER)  # noqa: SIM115 - closed by finish() or discard()
         self._file, self.path = file, path
+        self._association.expected.add(self)
         file.write(b"\0" * 128 + b"DICM")
         with quietly():
             meta = create_file_meta(
@@ -128,9 +129,7 @@ class Incoming(io.BytesIO):
         with contextlib.suppress(OSError):
             if self.path is not None:
                 self.path.unlink(missing_ok=True)
-
-    def __del__(self) -> None:
-        self._file = None  # no ResourceWarning for a file that discard() has dealt with
+        self._association.expected.discard(self)
 
 
 class _Messages(DIMSEServiceProvider):
@@ -153,11 +152,10 @@ class StoreAssociation(Association):
         self.desk = desk
         self.key = uuid.uuid4().hex
         self.dimse = _Messages(self)
-        self._incoming: Incoming | None = None
+        self.expected: set[Incoming] = set()  # one, unless the peer does not wait for its answers
 
     def expect(self, message: DIMSEMessage) -> Incoming:
-        self._incoming = Incoming(self, message)
-        return self._incoming
+        return Incoming(self, message)
 
     @property
     def asked(self) -> A_ASSOCIATE:
@@ -168,8 +166,8 @@ class StoreAssociation(Association):
         try:
             super().run_reactor()
         finally:
-            if self._incoming is not None:
-                self._incoming.discard()  # what the peer broke off in the middle of an object
+            for incoming in list(self.expected):
+                incoming.discard()  # what the peer broke off in the middle of an object, or never waited for
             self.desk.closed(self)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
