@@ -194,6 +194,29 @@ def requeue(
 
 
 @app.command()
+def repair(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Make a lost or damaged database usable again, from its last copy and the images. The daemon must not run."""
+    from triaged.repair import repair as mend
+
+    settings = _load(config)
+    try:
+        done = mend(settings, now())
+    except TriagedError as error:
+        _fail(str(error))
+    said = {
+        "was_sound": done.was_sound,
+        "restored_from": None if done.restored_from is None else str(done.restored_from),
+        "studies": done.studies,
+        "instances": done.instances,
+        "parked_deliveries": done.parked,
+    }
+    if as_json:
+        _print_json(said)
+    else:
+        _table(("", ""), list(said.items()))
+
+
+@app.command()
 def score(
     paths: Annotated[list[Path], typer.Argument(exists=True, help="DICOM files, and folders of them.")],
     out_dir: Annotated[Path | None, typer.Option("--out", help="Write seg, sr and picture here.")] = None,

@@ -37,7 +37,7 @@ from triaged.intake.reconcile import reconcile
 from triaged.intake.spool import Spool
 from triaged.intake.sweep import sweep
 from triaged.records import DeliveryState
-from triaged.repair import backup_daily
+from triaged.repair import backup_daily, copies
 from triaged.results.outbox import run as run_outbox
 from triaged.retention import sweep_retention
 from triaged.runtime import Runtime, write_runtime
@@ -45,6 +45,7 @@ from triaged.store import Store
 from triaged.web.app import create_app
 from triaged.web.serve import WebServer
 from triaged.web.status import DaemonStatus
+from triaged.worklist.board import realign
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Daemon:
         config = self.config
         self._take_storage(house)
         self.store = house.enter_context(Store(config.database))
-        self.spool = Spool(config.spool, min_free_mb=config.storage.min_free_mb)
+        self.spool = self._spool()
         house.callback(self._let_go_of_claims)
         self._begin_again(now())
         registry = telemetry.registry_of(self.store, self._readiness, self._free_mb)
@@ -122,6 +123,12 @@ class Daemon:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StorageError(f"another daemon is using {self.config.storage.path}") from error
+        if not self.config.database.exists() and (copies(self.config) or any(self._spool().studies())):
+            # An empty database would forget who has read what, and which results the PACS already has.
+            raise StorageError(f"{self.config.database} is missing but its images are not: run `triaged repair` first")
+
+    def _spool(self) -> Spool:
+        return Spool(self.config.spool, min_free_mb=self.config.storage.min_free_mb)
 
     def _begin_again(self, at: Now) -> None:
         """Take up what the last run left: waits begin anew, claims are free, files without rows get their rows."""
@@ -129,6 +136,7 @@ class Daemon:
         for token in self.store.queue.tokens():
             self.store.queue.release(token, why="the daemon was restarted", count_attempt=True, now=at)
         found = reconcile(self.store, self.spool, self.config, at)
+        realign(self.store, self.config, at)
         log.info("reconciled", extra={"studies": found.studies, "instances": found.instances})
 
     def _launch(self, child: Child, drain_limit_s: float, house: ExitStack) -> None:

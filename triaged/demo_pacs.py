@@ -23,6 +23,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from triaged.errors import TriagedError
 
 START_LIMIT_S = 30.0
+RETIRED_JPEG = "1.2.840.10008.1.2.4.55"  # of the study that nobody can decode; a PACS keeps it all the same
 ORTHANC_PLACES = "/usr/sbin:/usr/local/sbin"  # Debian keeps it where a user's PATH does not look
 
 
@@ -145,7 +146,7 @@ class SmallPacs:
         self._ae = AE(ae_title=self.ae_title)
         for context in AllStoragePresentationContexts:
             if context.abstract_syntax is not None:
-                self._ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+                self._ae.add_supported_context(context.abstract_syntax, [*ALL_TRANSFER_SYNTAXES, RETIRED_JPEG])
         self.port = 0
 
     def start(self) -> None:
