@@ -32,10 +32,11 @@ from triaged.children import Child
 from triaged.clock import Now, now
 from triaged.config import Config
 from triaged.errors import StorageError
+from triaged.intake.counts import Counts
 from triaged.intake.listener import run as run_listener
 from triaged.intake.reconcile import reconcile
 from triaged.intake.spool import Spool
-from triaged.intake.sweep import sweep
+from triaged.intake.sweep import Expect, nobody_was_asked, sweep
 from triaged.records import DeliveryState
 from triaged.repair import backup_daily, copies
 from triaged.results.outbox import run as run_outbox
@@ -105,7 +106,7 @@ class Daemon:
             worker = Child(f"worker-{i}", run_worker, config, f"worker-{i}", device)
             self.workers.append(worker)
             self._launch(worker, DRAIN_WORKER_S, house)
-        scheduler = self._schedule()
+        scheduler = self._schedule(self._expectation(house))
         house.callback(scheduler.shutdown, wait=True)
         self.listener = Child("listener", run_listener, config)
         self._launch(self.listener, DRAIN_LISTENER_S, house)
@@ -198,10 +199,19 @@ class Daemon:
         give_up_on(self.store, self.config, token, f"analysis took longer than {limit_s:.0f} s", at)
         worker.task = None
 
-    def _schedule(self) -> BackgroundScheduler:
+    def _expectation(self, house: ExitStack) -> Expect:
+        """What assembly may know of the PACS's own count of a study."""
+        config = self.config
+        if config.pacs is None or not config.assembly.ask_pacs_for_counts:
+            return nobody_was_asked
+        counts = Counts(self.store, config.pacs, config.dicom.ae_title)
+        house.callback(counts.close)
+        return counts.expected
+
+    def _schedule(self, expect: Expect) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
         every: list[tuple[float, Callable[[], object]]] = [
-            (SWEEP_S, lambda: sweep(self.store, self.config.assembly, now())),
+            (SWEEP_S, lambda: sweep(self.store, self.config.assembly, now(), expect)),
             (5.0, lambda: self.store.reading.expire(now())),
             (10.0, lambda: self._release_silent(now())),
             (600.0, lambda: sweep_retention(self.store, self.spool, self.config, now())),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -58,6 +60,9 @@ class Analyst:
     """Holds the loaded models of one device and works on one study at a time."""
 
     def __init__(self, settings: config.Analysis, device: str, findings_digest: str) -> None:
+        if settings.threads:
+            SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(settings.threads)  # type: ignore[no-untyped-call]
+            os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # read by torch, where a bundle brings it in
         self._settings = settings
         self._device = device
         self._digest = findings_digest

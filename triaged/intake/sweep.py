@@ -17,11 +17,11 @@ LOOK_AGAIN_S = 60.0  # with nothing pending; arrivals do not wait for it, the sc
 Expect = Callable[[str, Now], ExpectedCount | None]
 
 
-def _nobody_was_asked(study_uid: str, now: Now) -> None:
+def nobody_was_asked(study_uid: str, now: Now) -> None:
     return None
 
 
-def sweep(store: Store, rules: Assembly, now: Now, expect: Expect = _nobody_was_asked) -> float:
+def sweep(store: Store, rules: Assembly, now: Now, expect: Expect = nobody_was_asked) -> float:
     """Settle every study that is ready; returns the seconds until the next one may be.
 
     `expect` says what the PACS holds of a study, where that is asked (counts.py).
