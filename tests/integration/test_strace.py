@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -59,10 +58,10 @@ def is_response(call: Call) -> bool:
     return call.name == "sendto" and r'"\4\0\0\0\0' in call.text
 
 
-@pytest.fixture
-def trace(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
     """System calls of a listener that received three instances in one association."""
-    strace = peer("strace")
+    strace, folder = peer("strace"), tmp_path_factory.mktemp("traced")
     watched = "trace=write,pwrite64,writev,fsync,fdatasync,rename,renameat,renameat2,sendto,sendmsg,mkdir,mkdirat"
     command = [
         strace,
@@ -71,26 +70,26 @@ def trace(tmp_path: Path) -> str:
         "-e",
         watched,
         "-o",
-        str(tmp_path / "trace"),
+        str(folder / "trace"),
         sys.executable,
         "-c",
         SERVE,
-        str(tmp_path),
+        str(folder),
     ]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
             deadline = time.monotonic() + 60
-            while not (tmp_path / "port").exists():
+            while not (folder / "port").exists():
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            port = int((tmp_path / "port").read_text())
+            port = int((folder / "port").read_text())
             assert send(port, *(data_set(k) for k in range(1, 4))) == [0, 0, 0]
         finally:
             assert process.stdin is not None
             process.stdin.close()
             process.wait(60)
-    return (tmp_path / "trace").read_text()
+    return (folder / "trace").read_text()
 
 
 def test_each_instance_is_durable_before_it_is_answered(trace: str) -> None:
