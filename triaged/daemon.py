@@ -34,7 +34,6 @@ from triaged.config import Config
 from triaged.errors import StorageError
 from triaged.intake.counts import Counts
 from triaged.intake.listener import run as run_listener
-from triaged.intake.reconcile import reconcile
 from triaged.intake.spool import Spool
 from triaged.intake.sweep import Expect, nobody_was_asked, sweep
 from triaged.records import DeliveryState
@@ -132,13 +131,11 @@ class Daemon:
         return Spool(self.config.spool, min_free_mb=self.config.storage.min_free_mb)
 
     def _begin_again(self, at: Now) -> None:
-        """Take up what the last run left: waits begin anew, claims are free, files without rows get their rows."""
+        """Take up what the last run left: waits begin anew, claims are free. The listener finds files without rows."""
         self.store.studies.restart_clocks(at)
         for token in self.store.queue.tokens():
             self.store.queue.release(token, why="the daemon was restarted", count_attempt=True, now=at)
-        found = reconcile(self.store, self.spool, self.config, at)
         realign(self.store, self.config, at)
-        log.info("reconciled", extra={"studies": found.studies, "instances": found.instances})
 
     def _launch(self, child: Child, drain_limit_s: float, house: ExitStack) -> None:
         child.start(now())
@@ -182,10 +179,7 @@ class Daemon:
             self._stopping.set()
 
     def _clean_up_after(self, child: Child, at: Now) -> None:
-        """What a child held when it died is free again."""
-        if child is self.listener:
-            self.store.studies.close_all_associations(at)
-            reconcile(self.store, self.spool, self.config, at)
+        """What a worker held when it died is free again. The listener sets its own affairs in order as it starts."""
         for token in self.store.queue.tokens_of(child.name):
             self.store.queue.release(token, why=f"{child.name} ended unexpectedly", count_attempt=True, now=at)
 

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import traceback
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -60,5 +61,6 @@ def set_up(level: str, *, json_lines: bool) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").setLevel(logging.ERROR)  # pydicom's warnings quote values
+    # pydicom quotes bad values, in log lines and in warnings, and the log must hold no patient's name.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")

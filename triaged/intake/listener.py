@@ -10,7 +10,6 @@ import sqlite3
 import threading
 import time
 import traceback
-import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Self, cast
@@ -18,9 +17,11 @@ from typing import Any, Self, cast
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 
+from triaged import logs
 from triaged.clock import now
 from triaged.config import Config
 from triaged.errors import StorageError, UnsafeUID
+from triaged.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from triaged.intake.arrivals import Arrivals, Sender
 from triaged.intake.headers import Unidentified, read_headers
 from triaged.intake.negotiation import accepted_contexts, narrow
@@ -28,8 +29,6 @@ from triaged.intake.reconcile import reconcile
 from triaged.intake.selection import may_be_chosen
 from triaged.intake.spool import Kept, Spool
 from triaged.intake.wire import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
     Answer,
     Handler,
     Incoming,
@@ -279,10 +278,7 @@ def run(config: Config, connection: Connection) -> None:
 
     Ends when the supervisor asks, or dies.
     """
-    # pydicom quotes bad values in its warnings, and the log must hold no patient's name.
-    warnings.simplefilter("ignore")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)  # one line per association is enough, and it is ours
+    logs.set_up(config.log.level, json_lines=config.log.json_lines)
     lifeline = Lifeline(connection)
     with Store(config.database) as store:
         spool = Spool(config.spool, min_free_mb=config.storage.min_free_mb)

@@ -25,13 +25,10 @@ from pynetdicom.dsutils import create_file_meta
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
-from triaged import __version__
 from triaged.errors import UnsafeUID
+from triaged.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from triaged.intake.headers import quietly
 from triaged.intake.spool import Spool, safe_uid
-
-IMPLEMENTATION_CLASS_UID = UID("2.25.4263882729321359172245428479431997541")  # the one that our results carry too
-IMPLEMENTATION_VERSION_NAME = f"TRIAGED_{__version__}"[:16]  # PS3.7 D.3.3.2.3: at most 16 characters
 
 WRITE_BUFFER = 1 << 20  # bytes; a CT slice in one or two writes
 # A PDU larger than this is not DICOM traffic but a broken or hostile peer: senders use 16 KiB to 1 MiB, and pieces of

@@ -11,8 +11,9 @@ import highdicom
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
+from triaged.implementation import IMPLEMENTATION_CLASS_UID
 from triaged.records import ModelIdentity, Provenance
 from triaged.results import codes
 from triaged.results.source import carry
@@ -20,7 +21,6 @@ from triaged.results.uids import ObjectUids, derive
 
 MANUFACTURER = "triaged"
 MODEL_NAME = "triaged"
-IMPLEMENTATION_CLASS_UID = UID("2.25.4263882729321359172245428479431997541")
 # Above what scanners and workstations number their own series with, so that ours sort to the end of a study.
 SERIES_NUMBERS = {"SEG": 9901, "SR": 9902, "OT": 9903}
 COPIED_EQUIPMENT = (
