@@ -134,7 +134,7 @@ def _require_decoder(ds: Dataset) -> None:
 
 
 def _stored_values(path: Path, ds: Dataset) -> NDArray[Any]:
-    if not {"PixelData", "Rows", "Columns"} <= {e.keyword for e in ds}:
+    if not all(keyword in ds for keyword in ("PixelData", "Rows", "Columns")):
         raise NotAVolume(Refusal.UNREADABLE, "an image without pixel data: cut off on its way?")
     syntax = ds.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated and len(ds.PixelData) >= 4 and ds.PixelData[:4] != b"\xfe\xff\x00\xe0":

@@ -99,8 +99,12 @@ def _require_3d(shape: Sequence[int], max_voxels: int) -> None:
 
 def _nifti(path: Path, max_voxels: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
-    image: Any = nibabel.load(path)
+    try:
+        image: Any = nibabel.load(path)
+    except ImageFileError as error:
+        raise NotAVolume(Refusal.UNREADABLE, "not readable as NIfTI") from error
     _require_3d(image.shape, max_voxels)
     ras_to_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
     return np.asarray(image.dataobj, dtype=np.float32), ras_to_lps @ np.asarray(image.affine, dtype=np.float64)
