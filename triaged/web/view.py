@@ -67,6 +67,7 @@ class Row:
     waits: str
     due: str
     due_class: Literal["overdue", "soon", "later"]
+    passing: str  # the overtaking window: who may still pass it by AI
     holder: str
     held_until: str
     is_mine: bool
@@ -106,6 +107,7 @@ def row(item: BoardItem, *, now: Now, reader: str, viewer_url: str | None) -> Ro
         waits=words.brief_duration(item.waiting_s),
         due=f"{words.brief_duration(due_s)} over" if due_s < 0 else f"in {words.brief_duration(due_s)}",
         due_class="overdue" if due_s < 0 else "soon" if due_s < SOON.total_seconds() else "later",
+        passing=item.passing,
         holder=item.reader if is_held else "",
         held_until=words.moment(study.reading_expires_at, now.utc) if is_held and study.reading_expires_at else "",
         is_mine=is_held and item.reader == reader,

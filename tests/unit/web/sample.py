@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -308,17 +309,25 @@ def _coronal(width: int, height: int, right: float, left: float) -> Image.Image:
     return image
 
 
+@cache
+def pictures(right: float, left: float) -> dict[str, bytes]:
+    """Pictures as an analysis leaves them, simpler: file name -> PNG."""
+    drawn = {
+        artefacts.PICTURE: _png(_coronal(512, 560, right, left)),
+        artefacts.THUMBNAIL: _png(_coronal(74, 64, right, left)),
+    }
+    return drawn | {f"key-{n}.png": _png(_coronal(256, 256, right, left).rotate(90 * n)) for n in (1, 2, 3)}
+
+
 def draw(settings: Config, study_uid: str, right: float, left: float) -> None:
-    """Pictures where an analysis leaves them, simpler."""
     folder = artefacts.folder(settings.artefacts, study_uid, 1)
     folder.mkdir(parents=True)
-    (folder / artefacts.PICTURE).write_bytes(_png(_coronal(512, 560, right, left)))
-    (folder / artefacts.THUMBNAIL).write_bytes(_png(_coronal(74, 64, right, left)))
-    keys = []
-    for n in (1, 2, 3):
-        (folder / f"key-{n}.png").write_bytes(_png(_coronal(256, 256, right, left).rotate(90 * n)))
-        worse = max(right, left)
-        keys.append({"file": f"key-{n}.png", "sop_uid": "1.2", "slice_index": 100 + n, "affected_fraction": worse})
+    for name, png in pictures(right, left).items():
+        (folder / name).write_bytes(png)
+    keys = [
+        {"file": f"key-{n}.png", "sop_uid": "1.2", "slice_index": 100 + n, "affected_fraction": max(right, left)}
+        for n in (1, 2, 3)
+    ]
     (folder / artefacts.KEY_SLICES).write_text(json.dumps(keys))
 
 

@@ -91,7 +91,8 @@ function heard(status) {
     if (place) place.textContent = n;
   }
   const kept = $("banner").querySelector(".kept");
-  if (Boolean(kept) !== status.switched && !held()) location.reload();
+  const isTyping = document.activeElement && document.activeElement.matches("input, select, textarea");
+  if (list && Boolean(kept) !== status.switched && !held() && !isTyping) location.reload();
   state.troubles = status.troubles;
   showTrust();
 }
