@@ -3,8 +3,8 @@
 COVID-MTL (Bao et al.), sections 2.1 and 5.2; the steps follow LungSegmentation.py:segment_lung_mask of its published
 repository, itself descended from the Kaggle Data Science Bowl 2017 kernels of ArnavJain and Mader. What differs:
 slices stay where they are (the repository resamples to 1 mm isotropic; every step but the labelling is in-plane);
-"air outside" is air outside the body, so that hollow table parts drop out; the airways are taken out; both lungs are
-kept although they are two components then; bowel gas is told by its density. SciPy and SimpleITK only.
+a component must lie mostly inside the body, so that hollow table parts drop out; the airways are taken out; both lungs
+are kept although they are two components then; bowel gas is told by its density.
 """
 
 from __future__ import annotations
