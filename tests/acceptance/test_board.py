@@ -308,6 +308,21 @@ def test_rows_keep_still_under_the_focus_and_move_after_ten_idle_seconds(served:
     assert page.evaluate("document.activeElement.getBoundingClientRect().top") >= top
 
 
+def test_a_row_pushed_below_what_was_fetched_is_not_said_to_be_gone(browser: Browser, tmp_path: Path) -> None:
+    many = tuple(sample.replace(sample.CASES[1], minutes_ago=900 - n) for n in range(80))
+    with serving(tmp_path, cases=many) as served, opened(browser, served) as screen:
+        page = screen.page
+        expect(page.locator("tr.row")).to_have_count(60)
+        page.keyboard.press("j")
+        for number in (90, 91, 92):
+            urgent(served, number)
+        read = screen.order[4]
+        served.store.reading.mark_read(read, reader="Dr. B", now=now())
+        expect(page.locator("#changes")).to_have_text("4 changes – show")
+        expect(page.locator("tr.row.gone")).to_have_count(1)
+        expect(page.locator("tr.row.gone")).to_have_attribute("data-uid", read)
+
+
 def test_a_list_that_nobody_touches_follows_at_once(served: Served, screen: Screen) -> None:
     screen.page.mouse.move(700, 5)
     new = urgent(served)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -15,6 +16,8 @@ from triaged.web import access, pages, words
 from triaged.web.actions import NotPossible
 from triaged.web.parts import Parts
 from triaged.web.problem import problem
+
+log = logging.getLogger(__name__)
 
 StudyUID = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
 Text = Annotated[str, Form(max_length=500)]
@@ -120,6 +123,7 @@ def _people(routes: APIRouter, parts: Parts) -> None:
     @routes.post("/login")
     def log_in(request: Request, token: Text, reader: Text = "", back: Text = "/") -> Response:
         if not parts.access.accepts(token.strip()):
+            log.warning("login refused", extra={"address": request.client.host if request.client else "unknown"})
             context: Mapping[str, object] = {"back": access.local_path(back), "wrong": True}
             return show(request, "login.html", dict(context), status_code=403)
         response = go(back)

@@ -157,7 +157,7 @@ function held() {
 /** How many studies are new, gone, elsewhere, or say something else. One that moved does not count those it passed. */
 function changes(fresh) {
   const now = byUid(list), next = byUid(fresh), changed = new Set();
-  for (const [uid, row] of now) if (!next.has(uid)) { if (!row.dataset.mine) changed.add(uid); }
+  for (const uid of left(fresh).keys()) if (!now.get(uid).dataset.mine) changed.add(uid);
   for (const [uid, row] of next) if (!now.has(uid) || words(now.get(uid)) !== words(row)) changed.add(uid);
   const old = new Map([...now.keys()].filter((uid) => next.has(uid)).map((uid, i) => [uid, i]));
   const order = [...next.keys()].filter((uid) => old.has(uid));
@@ -181,13 +181,26 @@ function increasing(values) {
   return kept;
 }
 
+/** Rows that have left, with the word for it. What was only pushed below the part that was fetched has not. */
+function left(fresh) {
+  const now = rowsOf(list), known = byUid(list), next = byUid(fresh), table = fresh.querySelector("table");
+  const isWhole = !table || table.dataset.shown === table.dataset.total;
+  const pushed = [...next.keys()].filter((uid) => !known.has(uid)).length;
+  const safe = isWhole ? now.length : next.size - pushed;
+  const word = isWhole ? "no longer in the list" : "no longer near here";
+  const out = new Map();
+  now.forEach((row, i) => { if (!next.has(row.dataset.uid) && (i < safe || row.dataset.mine)) out.set(row.dataset.uid, row.dataset.mine || word); });
+  return out;
+}
+
 /** What may change under the hand: who is reading, and the times. The rows keep still. */
 function patch(fresh) {
-  const next = byUid(fresh);
+  const next = byUid(fresh), out = left(fresh);
   for (const row of rowsOf(list)) {
     const newer = next.get(row.dataset.uid);
-    row.classList.toggle("gone", !newer);
-    if (!newer) { row.querySelector(".holder").textContent = row.dataset.mine || "no longer in the list"; continue; }
+    row.classList.toggle("gone", out.has(row.dataset.uid));
+    if (out.has(row.dataset.uid)) row.querySelector(".holder").textContent = out.get(row.dataset.uid);
+    if (!newer) continue;
     for (const name of ["taken", "mine"]) row.classList.toggle(name, newer.classList.contains(name));
     for (const cell of [".c-time", ".c-who"]) swap(row.querySelector(cell), newer.querySelector(cell));
   }
