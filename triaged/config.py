@@ -160,7 +160,7 @@ class PriorityRule(Section):
 class Worklist(Section):
     policy: Literal["identification", "severity", "joint", "off"] = "severity"
     identification_threshold: Fraction = 0.5
-    severity_threshold: Fraction = 0.005  # the floor of CT-1: below, nothing is called a lesion
+    severity_threshold: Fraction = 0.01  # the floor of CT-1: below, nothing is called a lesion
     promote_past_high: bool = False
     critical_minutes: Annotated[float, Field(gt=0)] = 30.0
     high_minutes: Annotated[float, Field(gt=0)] = 60.0

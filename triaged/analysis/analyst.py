@@ -14,22 +14,24 @@ import SimpleITK
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.frames import frames_of, hu_planes
 from models.keyslices import key_slices
 from models.pipeline import Pipeline, Prediction
 from models.projection import View, coronal_view
-from models.reading import NotAVolume, read_dicom_series
+from models.reading import NotAVolume, Refusal, read_dicom_series
 from triaged import __version__, config
 from triaged.analysis import quality
 from triaged.analysis.findings import findings_of
 from triaged.artefacts import Artefacts, KeySlice
 from triaged.errors import TriagedError
 from triaged.intake.headers import read_headers
-from triaged.intake.selection import Selection, select
+from triaged.intake.selection import Selection, may_be_chosen, select
 from triaged.masks import Masks
 from triaged.records import Choice, Findings, InstanceHeader, ModelIdentity, Outcome, Provenance, Reason, StudyState
 from triaged.results.picture import compose, png_of
 
 KEY_SLICES = 3
+FEW = 10  # images of a refused study whose pixels are looked at, to tell a short study from a broken one
 THUMBNAIL_PX = 192  # shown 64 px high; three times that for dense displays and for hover
 BYTES_PER_VOXEL = 12  # HU, its resampled copy, labels, lesions and what the stages hold beside them: measured peak
 
@@ -42,6 +44,7 @@ class Examined:
 
     selection: Selection
     chosen: tuple[Path, ...]  # the files of the chosen series; none where nothing was chosen
+    few: tuple[Path, ...]  # the CT images of a study that was refused and has no more than FEW
     contrast: bool
     unreadable: int
     seconds: float
@@ -100,9 +103,12 @@ class Analyst:
             paths[header.sop_uid] = path
         selection = select(headers)
         sop_uids = set(selection.ranked[0].sop_uids) if selection.choice is not None else set()
+        images = [paths[h.sop_uid] for h in headers if may_be_chosen(h.sop_class_uid)]
+        is_short = selection.reason_code in {Reason.TOO_FEW_SLICES, Reason.NO_AXIAL_CT} and len(images) <= FEW
         return Examined(
             selection=selection,
             chosen=tuple(paths[uid] for uid in sorted(sop_uids)),
+            few=tuple(images) if is_short else (),
             contrast=any(h.contrast_agent for h in headers if h.sop_uid in sop_uids),
             unreadable=unreadable,
             seconds=time.perf_counter() - began,
@@ -114,6 +120,9 @@ class Analyst:
         """Run the pipeline on the chosen series. What cannot be analysed comes back as an outcome, with its reason."""
         selection = examined.selection
         if selection.choice is None:
+            broken = _first_undecodable(examined.few)
+            if broken is not None:
+                return Analysed(outcome=_refused(Reason(broken.code), broken.words, None))
             return Analysed(outcome=_refused(selection.reason_code, selection.reason, None))
         try:
             prediction, seconds = self._predict(examined, progress)
@@ -147,6 +156,18 @@ class Analyst:
         read_s = time.perf_counter() - began
         prediction = self._pipeline.run(volume, progress)
         return prediction, {"select": round(examined.seconds, 3), "read": round(read_s, 3), **prediction.seconds}
+
+
+def _first_undecodable(paths: Iterable[Path]) -> NotAVolume | None:
+    """What is wrong with the pixels of a study too short to be analysed: it may be why it is too short."""
+    for path in paths:
+        try:
+            for _ in hu_planes(frames_of(path)):
+                pass
+        except NotAVolume as refusal:
+            if refusal.code in {Refusal.UNREADABLE, Refusal.SYNTAX}:
+                return refusal
+    return None
 
 
 def _refused(code: Reason | None, words: str, choice: Choice | None) -> Outcome:

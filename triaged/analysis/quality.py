@@ -16,6 +16,11 @@ from triaged.records import Flag, Reason
 LUNG_ML = (1000.0, 9500.0)
 # The right lung is 5 to 25 % larger. Beyond a factor of two either side, one lung is collapsed, opaque or was lost.
 RIGHT_LEFT = (0.5, 2.2)
+# Of a side's rib cage at mid-chest, how much is lung. Five real chests: 0.56 to 0.86; with the lower 60 % of one lung
+# painted white 0.39 to 0.49. What falls between keeps its baseline place, which is the safe side to err on.
+LEAST_CAVITY_SHARE = 0.50
+# Five real chests: 246 to 312 mm; painted white from the base up, 90 to 140 mm.
+LEAST_HEIGHT_MM = 170.0
 THICK_MM = 5.0  # above, small lesions are averaged away with what surrounds them
 
 
@@ -49,13 +54,23 @@ def judge(prediction: Prediction, *, partial: bool, lossy: bool, contrast: bool)
 
 
 def _opaque(prediction: Prediction) -> Verdict | None:
+    """Three signs of lung that the mask does not hold: one side small, little of the rib cage filled, no bases."""
     extent = prediction.extent
     low, high = RIGHT_LEFT
-    if low <= extent.right_left_ratio <= high:
-        return None
-    side = "left" if extent.right_left_ratio > high else "right"
-    sizes = f"right {extent.lung_ml_right:.0f} mL, left {extent.lung_ml_left:.0f} mL"
-    return Verdict(reason_code=Reason.LUNG_OPAQUE, words=f"the {side} lung may be opaque or collapsed ({sizes})")
+    if not low <= extent.right_left_ratio <= high:
+        side = "left" if extent.right_left_ratio > high else "right"
+        sizes = f"right {extent.lung_ml_right:.0f} mL, left {extent.lung_ml_left:.0f} mL"
+        return Verdict(reason_code=Reason.LUNG_OPAQUE, words=f"the {side} lung may be opaque or collapsed ({sizes})")
+    share = extent.smaller_cavity_share
+    if share is not None and share < LEAST_CAVITY_SHARE:
+        side = "right" if share == extent.cavity_share_right else "left"
+        words = f"the {side} lung may be opaque: it fills {100 * share:.0f} % of its side of the rib cage"
+        return Verdict(reason_code=Reason.LUNG_OPAQUE, words=words)
+    is_whole = not (extent.reaches_head_end or extent.reaches_foot_end)
+    if is_whole and extent.height_mm < LEAST_HEIGHT_MM:
+        words = f"the lungs found are {extent.height_mm:.0f} mm high: their bases may be opaque"
+        return Verdict(reason_code=Reason.LUNG_OPAQUE, words=words)
+    return None
 
 
 def _volume(prediction: Prediction) -> Verdict | None:
