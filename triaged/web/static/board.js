@@ -22,8 +22,9 @@ const state = {
   lastInput: -Infinity,
   lastUid: "",
   lastRead: "",
-  refreshing: false,
+  running: null, // the fetching under way
   again: false,
+  force: false,
 };
 
 // -- saying ------------------------------------------------------------------------------------------------------
@@ -115,22 +116,30 @@ async function fetchRows(show) {
   return template.content;
 }
 
-async function refresh({ force = false } = {}) {
-  if (!list) return;
-  if (state.refreshing && !force) { state.again = true; return; }
-  state.refreshing = true;
-  try {
-    const fresh = await fetchRows(Math.max(FIRST, rowsOf(list).filter((row) => !row.classList.contains("gone")).length));
-    state.lost = "";
-    state.listAt = new Date();
-    receive(fresh, force);
-  } catch (error) {
-    state.lost = error instanceof TypeError ? "Connection lost." : error.message;
-  } finally {
-    state.refreshing = false;
+/** Fetch the list. Whoever asks while it is being fetched waits until it has been fetched once more. */
+function refresh({ force = false } = {}) {
+  if (!list) return Promise.resolve();
+  state.again = true;
+  state.force = state.force || force;
+  state.running = state.running || fetchWhileAsked().finally(() => (state.running = null));
+  return state.running;
+}
+
+async function fetchWhileAsked() {
+  while (state.again) {
+    state.again = false;
+    const force = state.force;
+    state.force = false;
+    try {
+      const fresh = await fetchRows(Math.max(FIRST, rowsOf(list).filter((row) => !row.classList.contains("gone")).length));
+      state.lost = "";
+      state.listAt = new Date();
+      receive(fresh, force);
+    } catch (error) {
+      state.lost = error instanceof TypeError ? "Connection lost." : error.message;
+    }
     showTrust();
   }
-  if (state.again) { state.again = false; refresh(); }
 }
 
 function receive(fresh, force) {
@@ -316,8 +325,8 @@ async function act(address, fields = []) {
     const uid = address.split("/")[2];
     const isRead = ok && address.endsWith("/read") && address !== "/read";
     if (isRead) { state.lastRead = uid; leave(uid); }
+    await refresh(); // first, so that what is said is also what the row shows
     say(text, { refused: !ok, undo: isRead ? uid : "" });
-    await refresh();
     return ok;
   } catch (error) {
     say("The server cannot be reached: nothing was done.", { refused: true });
@@ -492,7 +501,7 @@ function wireBoard() {
   });
   showNotify();
   watchMore();
-  setInterval(refresh, REFRESH_MS);
+  setInterval(() => refresh(), REFRESH_MS);
   setInterval(() => { if (state.pending && !held()) apply(state.pending); }, 500);
 }
 
