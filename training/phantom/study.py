@@ -154,7 +154,7 @@ def _add_axial(writer: _Writer, scan: Scan, volume: Volume) -> None:
     lung = scan.kernel is SHARP
     writer.add(
         volume,
-        description=f"Thorax {scan.thickness_mm:.1f} {scan.kernel.name}",
+        description=f"{writer.info.body_part.capitalize()} {scan.thickness_mm:.1f} {scan.kernel.name}",
         kernel=scan.kernel.name,
         thickness_mm=scan.thickness_mm,
         window=LUNG_WINDOW if lung else SOFT_WINDOW,
