@@ -21,7 +21,9 @@ RIGHT_LEFT = (0.5, 2.2)
 LEAST_CAVITY_SHARE = 0.50
 # Five real chests: 246 to 312 mm; painted white from the base up, 90 to 140 mm.
 LEAST_HEIGHT_MM = 170.0
-THICK_MM = 5.0  # above, small lesions are averaged away with what surrounds them
+# Above 5 mm, small lesions are averaged away with what surrounds them. Positions come rounded, to a micrometre or to a
+# hundredth of a millimetre, and a spacing computed from them is never quite 5.
+THICK_MM = 5.05
 
 
 @dataclass(frozen=True, kw_only=True)

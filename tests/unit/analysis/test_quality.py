@@ -1,0 +1,102 @@
+"""The gates: every reason and every flag, on predictions made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from models.pipeline import Prediction
+from tests.unit.analysis.predictions import LUNGS, TRIAGE, extent, prediction, volume
+from triaged.analysis import quality
+from triaged.analysis.quality import Verdict, judge
+from triaged.records import Flag, Reason
+
+
+def judged(found: Prediction, *, partial: bool = False, lossy: bool = False, contrast: bool = False) -> Verdict:
+    return judge(found, partial=partial, lossy=lossy, contrast=contrast)
+
+
+def test_a_believable_chest_passes_without_a_flag() -> None:
+    assert judged(prediction()) == Verdict()
+
+
+CLOSED: list[tuple[dict[str, Any], Reason, str]] = [
+    ({"lung_ml_right": 1000.0, "lung_ml_left": 2300.0}, Reason.LUNG_OPAQUE, "right lung may be opaque or collapsed"),
+    ({"lung_ml_right": 2600.0, "lung_ml_left": 1100.0}, Reason.LUNG_OPAQUE, "left lung may be opaque or collapsed"),
+    ({"lung_ml_right": 2600.0, "lung_ml_left": 0.0}, Reason.LUNG_OPAQUE, "left lung may be opaque or collapsed"),
+    ({"lung_ml_right": 0.0, "lung_ml_left": 2300.0}, Reason.LUNG_OPAQUE, "right lung may be opaque or collapsed"),
+    ({"cavity_share_right": 0.42}, Reason.LUNG_OPAQUE, "right lung may be opaque: it fills 42 %"),
+    ({"cavity_share_left": 0.39}, Reason.LUNG_OPAQUE, "left lung may be opaque: it fills 39 %"),
+    ({"height_mm": 140.0}, Reason.LUNG_OPAQUE, "140 mm high: their bases may be opaque"),
+    ({"lung_ml_right": 450.0, "lung_ml_left": 400.0}, Reason.LUNG_VOLUME, "0.8 L of lung, expected 1.0 to 9.5 L"),
+    ({"lung_ml_right": 5400.0, "lung_ml_left": 4800.0}, Reason.LUNG_VOLUME, "10.2 L of lung, expected 1.0 to 9.5 L"),
+    ({"reaches_head_end": True, "reaches_foot_end": True}, Reason.SHORT_COVERAGE, "cut off at both ends of the 30 mm"),
+]
+
+
+@pytest.mark.parametrize(("values", "reason", "words"), CLOSED)
+def test_a_closed_gate_names_its_reason(values: dict[str, Any], reason: Reason, words: str) -> None:
+    verdict = judged(prediction(extent=extent(**values)))
+    assert verdict.reason_code is reason
+    assert words in verdict.words
+    assert verdict.flags == ()
+
+
+OPEN: list[dict[str, Any]] = [
+    {"lung_ml_right": 2600.0, "lung_ml_left": 2600.0 / quality.RIGHT_LEFT[1] + 1},  # on the near side of each bound
+    {"lung_ml_right": 2300.0 * quality.RIGHT_LEFT[0] + 1, "lung_ml_left": 2300.0},
+    {"cavity_share_right": quality.LEAST_CAVITY_SHARE},
+    {"height_mm": quality.LEAST_HEIGHT_MM},
+    {"lung_ml_right": 560.0, "lung_ml_left": 450.0},
+    {"lung_ml_right": 5000.0, "lung_ml_left": 4490.0},
+    {"cavity_share_right": None, "cavity_share_left": None, "rib_ring": 0.1},  # no ribs seen: nothing to hold it to
+]
+
+
+@pytest.mark.parametrize("values", OPEN)
+def test_what_lies_on_the_near_side_of_a_bound_passes(values: dict[str, Any]) -> None:
+    assert judged(prediction(extent=extent(**values))).reason_code is None
+
+
+def test_a_short_lung_that_the_scan_cut_off_is_flagged_and_not_called_opaque() -> None:
+    verdict = judged(prediction(extent=extent(height_mm=140.0, reaches_foot_end=True)))
+    assert verdict == Verdict(flags=(Flag.LUNG_CUT_OFF,))
+
+
+def test_the_opaque_lung_comes_before_the_small_volume_that_it_causes() -> None:
+    """What the reader can act on: 0.9 L in all is no explanation, one white lung is."""
+    verdict = judged(prediction(extent=extent(lung_ml_right=800.0, lung_ml_left=100.0)))
+    assert verdict.reason_code is Reason.LUNG_OPAQUE
+
+
+FLAGS: list[tuple[dict[str, Any], dict[str, bool], Flag]] = [
+    ({}, {"partial": True}, Flag.PARTIAL),
+    ({}, {"lossy": True}, Flag.LOSSY),
+    ({}, {"contrast": True}, Flag.CONTRAST),
+    ({"identities": (LUNGS, replace(TRIAGE, synthetic=True))}, {}, Flag.RESEARCH_WEIGHTS),
+    ({"probability": 0.0}, {}, Flag.UNCALIBRATED),
+    ({"sides_by_size": True}, {}, Flag.SIDES_BY_SIZE),
+    ({"volume": volume(slice_mm=5.5)}, {}, Flag.THICK_SLICES),
+    ({"extent": extent(reaches_head_end=True)}, {}, Flag.LUNG_CUT_OFF),
+    ({"extent": extent(reaches_foot_end=True)}, {}, Flag.LUNG_CUT_OFF),
+]
+
+
+@pytest.mark.parametrize(("values", "said", "flag"), FLAGS)
+def test_each_flag_is_set_by_its_own_sign_alone(values: dict[str, Any], said: dict[str, bool], flag: Flag) -> None:
+    assert judged(prediction(**values), **said) == Verdict(flags=(flag,))
+
+
+def test_every_flag_that_applies_is_set() -> None:
+    found = prediction(volume=volume(slice_mm=7.5), probability=0.4, sides_by_size=True)
+    assert set(judged(found, partial=True, lossy=True, contrast=True).flags) == {
+        *(Flag.PARTIAL, Flag.LOSSY, Flag.CONTRAST, Flag.UNCALIBRATED, Flag.SIDES_BY_SIZE, Flag.THICK_SLICES)
+    }
+
+
+@pytest.mark.parametrize("slice_mm", [5.0, 5.0000004, 5.002])
+def test_five_millimetres_as_positions_round_them_are_not_thick(slice_mm: float) -> None:
+    """Positions come with three decimals from many scanners, and a length computed from them is never quite 5."""
+    assert judged(prediction(volume=volume(slice_mm=slice_mm))).flags == ()
