@@ -7,6 +7,7 @@ aspect in mm; head up, the patient's right on the left of the picture, as radiog
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,37 @@ from models.volume import Volume
 
 WINDOW_HU = (-1000.0, 400.0)
 CONTRAST = (2.0, 99.0)  # percentiles of the grey inside the body that become black and white
-ALPHA = (0.25, 0.65)  # of the overlay at 0 % and at 100 %: healthy lung stays readable
 PIXEL_MM = 1.0
 GRID_MM = 1.5  # of the grey rays; a mean over 300 mm shows nothing finer
 BACKGROUND, INK = (0, 0, 0), (235, 235, 235)
 MARGIN, BAR, LABELS = 12, 14, 52  # pixels
 FONT_SIZE = 14
 NEEDS_ROWS = 160  # the bar and its labels need so many
+
+
+def colours(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Green at 0 over yellow to red at 1, as RGB in 0..255 on a last axis."""
+    r = np.clip(ratio, 0.0, 1.0)
+    red, green = np.minimum(1.0, 2.0 * r), np.minimum(1.0, 2.0 - 2.0 * r)
+    return np.stack([red * 255.0, green * 200.0, np.zeros_like(r)], axis=-1).astype(np.float32)
+
+
+def embers(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Orange for whatever is affected, as RGB in 0..255 on a last axis: it says how much by its alpha alone."""
+    return np.broadcast_to(np.array([255.0, 140.0, 40.0], np.float32), (*ratio.shape, 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """How the local severity is laid over the grey picture. `alpha`: at 0 % and at 100 %."""
+
+    colours: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    alpha: tuple[float, float]
+
+
+LABELLED = Overlay(colours=colours, alpha=(0.25, 0.65))  # healthy lung stays readable under its green
+# For a small picture without a bar: nothing is laid over lung that shows nothing, since green would read as "healthy".
+UNLABELLED = Overlay(colours=embers, alpha=(0.0, 0.9))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +65,11 @@ class View:
 
 
 def coronal_view(
-    volume: Volume, labels: NDArray[np.uint8], lesions: NDArray[np.bool_] | None, pixel_mm: float = PIXEL_MM
+    volume: Volume,
+    labels: NDArray[np.uint8],
+    lesions: NDArray[np.bool_] | None,
+    pixel_mm: float = PIXEL_MM,
+    overlay: Overlay = LABELLED,
 ) -> View:
     """The projection with colour bar and R mark. `labels` and `lesions` are (slice, row, column); without a lesion
     mask the picture is grey."""
@@ -52,7 +81,7 @@ def coronal_view(
     )
     picture = _resized(_as_seen(volume, grey), size)[..., None].repeat(3, axis=2) * 255.0
     if lesions is not None:
-        picture = _overlaid(picture, _as_seen(volume, share), size)
+        picture = _overlaid(picture, _as_seen(volume, share), size, overlay)
     height = max(size[1], NEEDS_ROWS)
     canvas = Image.new("RGB", (MARGIN + size[0] + MARGIN + BAR + LABELS, MARGIN + height + MARGIN), BACKGROUND)
     canvas.paste(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), (MARGIN, MARGIN))
@@ -114,19 +143,15 @@ def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def _overlaid(picture: NDArray[np.float32], share: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _overlaid(
+    picture: NDArray[np.float32], share: NDArray[np.float32], size: tuple[int, int], overlay: Overlay
+) -> NDArray[np.float32]:
     lung = _resized(np.isfinite(share).astype(np.float32), size)
     ratio = np.asarray(_resized(np.nan_to_num(share), size) / np.maximum(lung, 1e-3), dtype=np.float32)
-    alpha = (ALPHA[0] + (ALPHA[1] - ALPHA[0]) * ratio) * (lung > 0.5)
+    none, full = overlay.alpha
+    alpha = (none + (full - none) * np.clip(ratio, 0.0, 1.0)) * (lung > 0.5)
     blend = alpha[..., None].astype(np.float32)
-    return np.asarray(picture * (1.0 - blend) + colours(ratio) * blend, dtype=np.float32)
-
-
-def colours(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Green at 0 over yellow to red at 1, as RGB in 0..255 on a last axis."""
-    r = np.clip(ratio, 0.0, 1.0)
-    red, green = np.minimum(1.0, 2.0 * r), np.minimum(1.0, 2.0 - 2.0 * r)
-    return np.stack([red * 255.0, green * 200.0, np.zeros_like(r)], axis=-1).astype(np.float32)
+    return np.asarray(picture * (1.0 - blend) + overlay.colours(ratio) * blend, dtype=np.float32)
 
 
 def _mark(canvas: Image.Image, at: tuple[int, int], volume: Volume) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from models.frames import frames_of, hu_planes
 from models.keyslices import key_slices
 from models.pipeline import Pipeline, Prediction
-from models.projection import View, coronal_view
+from models.projection import UNLABELLED, View, coronal_view
 from models.reading import NotAVolume, Refusal, read_dicom_series
 from triaged import __version__, config
 from triaged.analysis import quality
@@ -32,6 +32,7 @@ from triaged.results.picture import compose, png_of
 
 KEY_SLICES = 3
 FEW = 10  # images of a refused study whose pixels are looked at, to tell a short study from a broken one
+THUMBNAIL_MM = 1.5
 THUMBNAIL_PX = 192  # shown 64 px high; three times that for dense displays and for hover
 BYTES_PER_VOXEL = 12  # HU, its resampled copy, labels, lesions and what the stages hold beside them: measured peak
 
@@ -181,7 +182,7 @@ def _draw(prediction: Prediction, found: Findings, choice: Choice, view: View, r
         masks=Masks(lungs=prediction.labels, lesions=prediction.lesions, sources=prediction.volume.sources),
         coronal_png=png_of(view.rgb),
         picture_png=png_of(page),
-        thumbnail_png=_thumbnail(view),
+        thumbnail_png=_thumbnail(prediction),
         key_slices=keys,
     )
 
@@ -200,8 +201,11 @@ def _key_slices(prediction: Prediction, lesions: NDArray[np.bool_]) -> list[tupl
     return drawn
 
 
-def _thumbnail(view: View) -> bytes:
-    """The view without its margins and its bar, which would be unreadable."""
+def _thumbnail(prediction: Prediction) -> bytes:
+    """The view without margins and bar, which would be unreadable so small; hence without the bar's colours too."""
+    view = coronal_view(
+        prediction.volume, prediction.labels, prediction.lesions, pixel_mm=THUMBNAIL_MM, overlay=UNLABELLED
+    )
     image = Image.fromarray(np.ascontiguousarray(view.rgb[slice(*view.rows), slice(*view.columns)]))
     image.thumbnail((4 * THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.keyslices import OUTLINE, key_slices
-from models.projection import MARGIN, colours, coronal_view
+from models.projection import MARGIN, UNLABELLED, colours, coronal_view
 from models.severity import LEFT, RIGHT
 from models.volume import Volume
 from tests.unit.models.chest import Drawn, draw
@@ -77,6 +77,14 @@ def test_the_right_mark_is_left_out_where_the_side_is_unknown(drawn: Drawn) -> N
     unknown = coronal_view(replace(drawn.volume, oriented=False), _labels(drawn), None).rgb[corner]
     assert (known == 235).any()
     assert not (unknown == 235).any()
+
+
+def test_without_a_bar_lung_that_shows_nothing_stays_grey(drawn: Drawn) -> None:
+    view = coronal_view(drawn.volume, _labels(drawn), _upper_right(drawn), overlay=UNLABELLED)
+    picture = view.rgb[slice(*view.rows), slice(*view.columns)].astype(int)
+    lower = picture[picture.shape[0] // 2 :]
+    assert (lower.max(axis=-1) == lower.min(axis=-1)).all()
+    assert (_redness(picture) > 60).sum() > 1000
 
 
 def test_colours_run_from_green_to_red() -> None:
