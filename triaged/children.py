@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from triaged.clock import Now
+from triaged.logs import NoQuotes
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,11 @@ LONGEST_PAUSE_S = 30.0  # a crash loop should neither eat the machine nor leave 
 SETTLED_AFTER_S = 60.0  # a child that lived this long has earned a restart without a pause
 
 Entry = Callable[..., None]
+
+
+def _enter(entry: Entry, *arguments: object) -> None:
+    with NoQuotes():
+        entry(*arguments)
 
 
 class Child:
@@ -58,7 +64,7 @@ class Child:
         # Spawned, not forked: a fork would copy the web server's threads and the database connection.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=self._entry, args=(*self._arguments, theirs), name=self.name)
+        self._process = context.Process(target=_enter, args=(self._entry, *self._arguments, theirs), name=self.name)
         self._process.start()
         theirs.close()
         self._pipe = ours

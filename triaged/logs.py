@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
 import warnings
 from types import TracebackType
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 # The attributes every LogRecord has; what is left of its dict is what the caller said in `extra`.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -32,9 +35,14 @@ def _error(
     return None if info[1] is None else where(info[1])
 
 
+def _printable(text: str) -> str:
+    """One line, whatever a peer put into its AE title: control characters as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        extra = " ".join(f"{k}={v}" for k, v in _extra(record).items())
+        extra = " ".join(f"{k}={_printable(str(v))}" for k, v in _extra(record).items())
         line = f"{self.formatTime(record)} {record.levelname:<7} {record.name}: {record.getMessage()} {extra}".rstrip()
         error = _error(record.exc_info) if record.exc_info else None
         return line if error is None else f"{line} error={error}"
@@ -64,3 +72,29 @@ def set_up(level: str, *, json_lines: bool) -> None:
     # pydicom quotes bad values, in log lines and in warnings, and the log must hold no patient's name.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    sys.excepthook = _process_ended
+    threading.excepthook = _thread_ended
+
+
+def _process_ended(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+    log.critical("process ended by an error", exc_info=(kind, error, frames))
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None:
+        detail = {"which": None if ended.thread is None else ended.thread.name}
+        log.error(
+            "thread ended by an error", extra=detail, exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback)
+        )
+
+
+class NoQuotes:
+    """What ends a child process inside this block is told by class and place; multiprocessing would print it whole."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
+        if isinstance(error, Exception):
+            log.critical("process ended by an error: %s", where(error))  # perhaps before set_up: nothing but a message
+            raise SystemExit(1) from None
