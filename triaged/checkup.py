@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from pydicom.uid import UID
 from pynetdicom import AE
 
+from triaged.clock import Now
 from triaged.config import Config, Pacs
 from triaged.errors import StorageError
+from triaged.repair import is_lost
 from triaged.store import Store
 
 VERIFICATION = UID("1.2.840.10008.1.1")  # PS3.4 A.4: Verification SOP Class
@@ -31,10 +34,11 @@ class Check:
     words: str
 
 
-def check_all(config: Config) -> list[Check]:
+def check_all(config: Config, now: Now) -> list[Check]:
     """Every check, in the order in which the daemon would meet them. A failing one does not hide the next."""
-    checks: list[Callable[[Config], Check]] = [_storage, _disk, _fsync, _clock, _database, _models]
-    found = [check(config) for check in checks]
+    before: list[Callable[[Config], Check]] = [_storage, _disk, _fsync]
+    after: list[Callable[[Config], Check]] = [_database, _models]
+    found = [*(check(config) for check in before), _clock(now), *(check(config) for check in after)]
     if config.pacs is not None:
         found.append(echo(config.pacs, config.dicom.ae_title))
     else:
@@ -71,16 +75,22 @@ def _fsync(config: Config) -> Check:
     except OSError as error:
         return Check(name="durability", ok=False, words=f"a synced write failed: {error.strerror}")
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it cannot be removed
+            probe.unlink()
     return Check(name="durability", ok=True, words=f"a synced write takes {took_ms:.1f} ms")
 
 
-def _clock(config: Config) -> Check:
-    at = datetime.now(UTC)
-    return Check(name="clock", ok=at > NOT_BEFORE, words=f"{at.isoformat(timespec='seconds')}")
+def _clock(now: Now) -> Check:
+    return Check(name="clock", ok=now.utc > NOT_BEFORE, words=now.utc.isoformat(timespec="seconds"))
 
 
 def _database(config: Config) -> Check:
+    """Opened where it is, never made: an empty one would pass for the one that is missing."""
+    if is_lost(config):
+        words = f"{config.database} is missing but its images are not: run `triaged repair` first"
+        return Check(name="database", ok=False, words=words)
+    if _existing(config.storage.path).is_dir() and not config.database.exists():
+        return Check(name="database", ok=True, words="none yet: the first start makes it")
     try:
         with Store(config.database) as store:
             counts = sum(store.studies.counts_by_state().values())

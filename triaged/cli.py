@@ -40,7 +40,8 @@ Who = Annotated[str, typer.Option("--by", help="Who does this; goes into the eve
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    err.print(message, style="red", highlight=False, markup=False)
+    # Not broken at a width: a program may look for the key, a person for the whole path.
+    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(status)
 
 
@@ -57,6 +58,8 @@ def _opened(path: Path) -> Iterator[tuple[Config, Store]]:
     from triaged.store import Store
 
     config = _load(path)
+    if not config.database.exists():  # opening would make an empty one, which a start would take for the one missing
+        _fail(f"{config.database} does not exist: the daemon has not run here, or `triaged repair` is needed")
     try:
         with Store(config.database) as store:
             yield config, store
@@ -69,7 +72,9 @@ def _print_json(value: object) -> None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")  # a UID or a path is told whole
     for row in rows:
         table.add_row(*("–" if cell is None else str(cell) for cell in row))
     out.print(table)
@@ -109,7 +114,7 @@ def check(config: ConfigPath, as_json: AsJson = False) -> None:
     settings = _load(config)
     from triaged.checkup import check_all
 
-    checks = check_all(settings)
+    checks = check_all(settings, now())
     if as_json:
         _print_json([{"name": c.name, "ok": c.ok, "words": c.words} for c in checks])
     else:

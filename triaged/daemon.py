@@ -37,7 +37,7 @@ from triaged.intake.listener import run as run_listener
 from triaged.intake.spool import Spool
 from triaged.intake.sweep import Expect, nobody_was_asked, sweep
 from triaged.records import DeliveryState
-from triaged.repair import backup_daily, copies
+from triaged.repair import backup_daily, is_lost
 from triaged.results.outbox import run as run_outbox
 from triaged.retention import sweep_retention
 from triaged.runtime import Runtime, write_runtime
@@ -123,8 +123,7 @@ class Daemon:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StorageError(f"another daemon is using {self.config.storage.path}") from error
-        if not self.config.database.exists() and (copies(self.config) or any(self._spool().studies())):
-            # An empty database would forget who has read what, and which results the PACS already has.
+        if is_lost(self.config):
             raise StorageError(f"{self.config.database} is missing but its images are not: run `triaged repair` first")
 
     def _spool(self) -> Spool:

@@ -75,6 +75,15 @@ def copies(config: Config) -> list[Path]:
     return sorted(_folder(config).glob("triaged-*.sqlite3"), reverse=True)
 
 
+def is_lost(config: Config) -> bool:
+    """Whether there is no database where there must have been one: its images or its copies are still here.
+
+    An empty one in its place would forget who has read what, and which results the PACS already has.
+    """
+    images = (folder for folder in config.spool.glob("*") if not folder.name.startswith("."))
+    return not config.database.exists() and (bool(copies(config)) or any(images))
+
+
 def repair(config: Config, now: Now) -> Repaired:
     """Make the database usable again, and count the images in the spool. The daemon must not run.
 
