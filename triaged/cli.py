@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,14 @@ def _opened(path: Path) -> Iterator[tuple[Config, Store]]:
             yield config, store
     except TriagedError as error:
         _fail(str(error))
+
+
+def whoever() -> str:
+    """The account that runs this command; in a container it may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _print_json(value: object) -> None:
@@ -178,7 +187,7 @@ def read(
     """Mark studies as read, so that they leave the list."""
     with _opened(config) as (_, store):
         for uid in study_uids:
-            store.reading.mark_read(uid, reader=by or getpass.getuser(), now=now())
+            store.reading.mark_read(uid, reader=by or whoever(), now=now())
 
 
 @app.command()
@@ -193,9 +202,9 @@ def requeue(
         for uid in study_uids:
             if deliveries:
                 store.studies.get(uid)
-                store.deliveries.unpark(uid, by=by or getpass.getuser(), now=now())
+                store.deliveries.unpark(uid, by=by or whoever(), now=now())
             else:
-                store.queue.requeue(uid, by=by or getpass.getuser(), now=now())
+                store.queue.requeue(uid, by=by or whoever(), now=now())
 
 
 @app.command()
