@@ -259,9 +259,12 @@ def score(
             def show(stage: str, n: int = number) -> None:
                 bar.update(f"study {n} of {len(found.studies)}: {stage}")
 
-            items.append(score_study(analyst, uid, files, out_dir, show))
+            try:
+                items.append(score_study(analyst, uid, files, out_dir, show))
+            except OSError as error:
+                _fail(f"the results cannot be written: {error.filename}: {error.strerror}")
     if found.skipped:
-        err.print(f"{len(found.skipped)} files skipped: not DICOM, or not to be identified")
+        err.print(f"{len(found.skipped)} files skipped: not DICOM, or not to be identified", soft_wrap=True)
     if as_json:
         _print_json(items)
     else:

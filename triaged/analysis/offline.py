@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +14,12 @@ from triaged.analysis.analyst import Analysed, Analyst, Examined
 from triaged.artefacts import PICTURE
 from triaged.errors import TriagedError
 from triaged.intake.headers import read_headers
-from triaged.records import Findings, Outcome, Role
+from triaged.intake.spool import safe_uid
+from triaged.logs import where
+from triaged.records import Findings, Outcome, Role, StudyState
 from triaged.results.build import ResultInput, build_results, to_bytes
+
+log = logging.getLogger(__name__)
 
 # Results made here belong to no daemon's database; their UIDs derive from this fixed installation, so that scoring
 # the same files twice gives the same objects.
@@ -35,6 +40,7 @@ def find(paths: Iterable[Path]) -> Found:
     for path in _files(paths):
         try:
             study, _ = read_headers(path)
+            safe_uid(study.study_uid)  # it names a folder below --out
         except TriagedError:
             found.skipped.append(path)
             continue
@@ -53,9 +59,17 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 def score(
     analyst: Analyst, study_uid: str, files: Sequence[Path], out: Path | None, progress: Callable[[str], None] | None
 ) -> dict[str, object]:
-    """Analyse one study and, where `out` is given, write its objects there. Returns the item `score --json` prints."""
-    examined = analyst.examine(files)
-    made = analyst.analyse(examined, progress=progress)
+    """Analyse one study and, where `out` is given, write its objects there. Returns the item `score --json` prints.
+
+    Raises OSError where `out` cannot be written: that is no study's fault.
+    """
+    try:
+        examined = analyst.examine(files)
+        made = analyst.analyse(examined, progress=progress)
+    except Exception as error:  # the job's edge: the other studies are wanted too
+        log.exception("analysis failed", extra={"study": study_uid})
+        words = f"internal error ({where(error)})"
+        return item(study_uid, Outcome(state=StudyState.FAILED, reason_code=type(error).__name__, reason=words))
     if out is not None and made.artefacts is not None:
         _write(out / study_uid, made, examined)
     return item(study_uid, made.outcome)
@@ -100,7 +114,7 @@ def finding_keys(found: Findings | None) -> dict[str, object]:
     if found is None:
         names = (
             "covid_probability affected_percent affected_percent_left affected_percent_right ct_grade "
-            "lung_volume_ml_left lung_volume_ml_right lesion_volume_ml model seconds"
+            "lung_volume_ml_left lung_volume_ml_right lesion_volume_ml model seconds seconds_per_stage"
         )
         return dict.fromkeys(names.split()) | {"flags": []}
     return {
