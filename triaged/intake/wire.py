@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import queue
+import select
 import socket
+import time
 import uuid
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
@@ -34,6 +37,11 @@ WRITE_BUFFER = 1 << 20  # bytes; a CT slice in one or two writes
 # A PDU larger than this is not DICOM traffic but a broken or hostile peer: senders use 16 KiB to 1 MiB, and pieces of
 # a PDU are held in memory.
 LARGEST_PDU = 64 << 20
+# pynetdicom looks a thousand times a second, in two threads per association, whether something came: ten associations
+# that a router keeps open all day would cost half a processor. We wait instead, and are woken by what comes. What is
+# *not* waited for (an answer to send, the end of an association) is noticed this late:
+IDLE_WAIT_S = 0.02  # nothing is being handled
+BUSY_WAIT_S = 0.001  # an answer will have to go out any moment
 PDU_S = 30.0  # the longest pause within a PDU: it is sent in one go, and TCP retransmits within seconds
 
 
@@ -130,13 +138,26 @@ class Incoming(io.BytesIO):
 
 
 class _Messages(DIMSEServiceProvider):
-    """Gives every message a file to put its data set into."""
+    """Gives every message a file to put its data set into. `received` counts the whole ones, on the reading thread."""
+
+    received = 0
 
     def receive_primitive(self, primitive: Any) -> None:
         if self.message is None:
             self.message = DIMSEMessage()
             self.message.data_set = cast(StoreAssociation, self.assoc).expect(self.message)
         super().receive_primitive(primitive)
+        if cast(Any, self).message is None:  # it was the last piece of one
+            self.received += 1
+
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; without `block`, (None, None) where none comes within IDLE_WAIT_S."""
+        if block:
+            return super().get_msg(block)
+        try:
+            return self.msg_queue.get(timeout=IDLE_WAIT_S)
+        except queue.Empty:
+            return None, None
 
 
 class StoreAssociation(Association):
@@ -149,6 +170,8 @@ class StoreAssociation(Association):
         self.desk = desk
         self.key = uuid.uuid4().hex
         self.dimse = _Messages(self)
+        self.dul._run_loop_delay = 0.0  # _Socket.ready waits
+        self.served = 0  # requests that were handled, counted on the handling thread
         self.expected: set[Incoming] = set()  # one, unless the peer does not wait for its answers
 
     def expect(self, message: DIMSEMessage) -> Incoming:
@@ -167,10 +190,22 @@ class StoreAssociation(Association):
                 incoming.discard()  # what the peer broke off in the middle of an object, or never waited for
             self.desk.closed(self)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something may have to be sent any moment."""
+        messages = cast(_Messages, self.dimse)
+        return not self.is_established or messages.received != self.served or not self.dul.to_provider_queue.empty()
+
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        if not isinstance(msg, C_STORE) or context_id not in self._accepted_cx:
-            super()._serve_request(msg, context_id)
-            return
+        try:
+            if isinstance(msg, C_STORE) and context_id in self._accepted_cx:
+                self._serve_store(msg, context_id)
+            else:
+                super()._serve_request(msg, context_id)
+        finally:
+            self.served += 1
+
+    def _serve_store(self, msg: Any, context_id: int) -> None:
         if not msg.is_valid_request:
             self.abort()  # no instance is named: pynetdicom would say nothing, and the peer would wait
             return
@@ -214,13 +249,14 @@ class _Socket(AssociationSocket):
 
     @property
     def ready(self) -> bool:
-        """Whether a PDU waits. After an abort or a reject nothing that comes is of interest: hang up at once.
+        """Whether a PDU is there, or comes within a moment. After an abort or a reject nothing more is of interest.
 
-        pynetdicom would read on, and block where what comes is no whole PDU.
+        pynetdicom would read on then, and block where what comes is no whole PDU: hang up at once.
         """
-        if self.assoc.dul.state_machine.current_state != "Sta13":  # PS3.8 table 9-5: awaiting the close
-            return bool(super().ready)
         connection: socket.socket | None = self.socket
+        if self.assoc.dul.state_machine.current_state != "Sta13":  # PS3.8 table 9-5: awaiting the close
+            self._wait(connection, BUSY_WAIT_S if cast(StoreAssociation, self.assoc).is_busy else IDLE_WAIT_S)
+            return bool(super().ready)
         if connection is not None:
             with contextlib.suppress(OSError):
                 # Bytes left unread would turn the close into a reset, and the peer might never see why.
@@ -228,6 +264,14 @@ class _Socket(AssociationSocket):
                 while connection.recv(1 << 16):
                     pass
         return False
+
+    def _wait(self, connection: socket.socket | None, wait_s: float) -> None:
+        """Until something comes, or that long."""
+        if connection is None or not self._is_connected:
+            time.sleep(BUSY_WAIT_S)  # until the association has noticed
+            return
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile, which is found out next
+            select.select([connection], [], [], wait_s)
 
     def _shutdown_socket(self) -> None:
         """Close, also where the shutdown fails because the peer was faster."""
