@@ -31,8 +31,15 @@ def through_us(daemon: Daemon, study: WrittenStudy) -> float:
     daemon.wait_until_decided(study.study_uid, limit_s=600)
     with daemon.store() as store:
         decided = store.studies.get(study.study_uid)
+        events = {event.kind: event.at for event in store.events.of(study.study_uid)}
     assert decided.completed_at is not None
     assert decided.findings is not None, decided.reason
+    stages = [("receiving and quiet time", "received", "ready"), ("waiting for a worker", "ready", "claimed")]
+    stages.append(("analysing and committing", "claimed", "analysed"))
+    said = [f"{words} {(events[end] - events[start]).total_seconds():.1f} s" for words, start, end in stages]
+    print(
+        f"path: {', '.join(said)}; the pipeline's own stages {sum(decided.findings.provenance.seconds.values()):.1f} s"
+    )
     return (decided.completed_at - decided.received_at).total_seconds()
 
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def run(images: int = IMAGES, side: int = SIDE, repeats: int = REPEATS) -> list[
         folder = written(top / "images", images, side)
         ways = {"ours": through_us, **{peer: way for peer, (way, there) in peers.items() if there}}
 
-        def contender(way):  # type: ignore[no-untyped-def]
+        def contender(way: Callable[[Path, Path], float]) -> Callable[[], float]:
             return lambda: way(folder, top / f"into-{next(fresh)}")
 
         best = in_turns(repeats, {who: contender(way) for who, way in ways.items()})

@@ -1,6 +1,6 @@
 """The SEG: our builder beside highdicom called plainly, with a stack of four overlapping masks, on the same grid.
 
-    python -m tests.benchmarks seg
+python -m tests.benchmarks seg
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from tests.benchmarks.measured import Measured, in_turns, seconds
-from tests.unit.results.cases import ct_series, findings_for
+from tests.unit.results.cases import INSTALLATION, MADE_AT, ct_series, findings_for
 from triaged.masks import Masks
-from triaged.records import Role
 from triaged.results import codes
 from triaged.results.seg import build_seg
 from triaged.results.stamp import Stamp
@@ -38,9 +37,7 @@ def masks_on(source: list[Dataset]) -> Masks:
     lungs[ball((60, 260, 150), (55, 140, 90))] = 1
     lungs[ball((58, 260, 360), (52, 135, 80))] = 2
     lesions = ball((30, 330, 150), (14, 40, 40)) | ball((40, 300, 370), (10, 30, 25))
-    return Masks(
-        lungs=lungs, lesions=lesions & (lungs > 0), sources=tuple((str(s.SOPInstanceUID), 1) for s in source)
-    )
+    return Masks(lungs=lungs, lesions=lesions & (lungs > 0), sources=tuple((str(s.SOPInstanceUID), 1) for s in source))
 
 
 def plainly(source: list[Dataset], masks: Masks) -> Segmentation:
@@ -100,9 +97,6 @@ def run() -> list[Measured]:
 
 
 def _stamp(masks: Masks) -> Stamp:
-    from tests.unit.results.cases import INSTALLATION, MADE_AT
-
     uids = ObjectUids(sop_uid=generate_uid(), series_uid=generate_uid())
     made_by = findings_for(masks).provenance
-    assert Role.SEG
-    return Stamp(uids=uids, installation_uid=INSTALLATION, made_at=MADE_AT, made_by=made_by, institution="")
+    return Stamp(uids=uids, installation_uid=INSTALLATION, made_at=MADE_AT, made_by=made_by)
