@@ -91,6 +91,29 @@ class Queue:
             )
             self._store.events.add("selection_unchanged", now, study_uid=claim.study.study_uid)
 
+    def keep(self, claim: Claim, outcome: Outcome, now: Now) -> int:
+        """Analysing again came to nothing: the earlier result stands, with its deliveries, and says what failed.
+
+        Returns the revision that stands. Raises ClaimLost.
+        """
+        uid = claim.study.study_uid
+        with self._store.atomic():
+            self._hold(claim)
+            self._store.execute(
+                """UPDATE studies SET state = ?, reason_code = ?, reason = ?, examined_generation = ?, attempts = 0,
+                       claim_token = NULL, claimed_by = NULL WHERE study_uid = ?""",
+                (
+                    StudyState.ANALYSED,
+                    outcome.reason_code,
+                    f"analysing it again failed: {outcome.reason}",
+                    claim.study.settled_generation,
+                    uid,
+                ),
+            )
+            detail: dict[str, object] = {"code": outcome.reason_code, "why": outcome.reason}
+            self._store.events.add("analysed_again_in_vain", now, study_uid=uid, detail=detail)
+            return claim.study.revision
+
     def finish(
         self,
         claim: Claim,

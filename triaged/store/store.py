@@ -165,13 +165,14 @@ class Store:
             self.events.add("baseline_on" if on else "baseline_off", now, detail={"by": by})
 
     def writable(self) -> bool:
-        """Whether a write would be kept at this moment."""
-        try:
-            with self.atomic():
-                self.execute("DELETE FROM settings WHERE name = 'never'")
-        except sqlite3.Error:
-            return False
-        return True
+        """Whether the file takes writes: not locked, not read-only, not broken. A full disk shows in its free space."""
+        with self._lock:
+            try:
+                self._run("BEGIN IMMEDIATE")
+                self._run("ROLLBACK")
+            except StorageError:
+                return False
+            return True
 
     def backup(self, target: Path) -> None:
         """An online copy of the database that another process may be writing to."""

@@ -100,15 +100,29 @@ def target(priority: OrderPriority, rules: Worklist) -> timedelta:
     return timedelta(minutes=minutes)
 
 
-def place(received_at: datetime, priority: OrderPriority, urgency: float, rules: Worklist) -> Place:
-    """Where a study stands, with AI and without. Raises ValueError for an urgency outside [0, 1]."""
+def place(
+    received_at: datetime,
+    priority: OrderPriority,
+    urgency: float,
+    rules: Worklist,
+    *,
+    baseline_due: datetime | None = None,
+) -> Place:
+    """Where a study stands, with AI and without. Raises ValueError for an urgency outside [0, 1].
+
+    `baseline_due` is what the study was given when it arrived. Where the site has changed its targets since, a routine
+    study is still promoted from there, so that the finding alone moves it and not the change.
+    """
     if not 0.0 <= urgency <= 1.0:
         raise ValueError(f"urgency {urgency} is outside [0, 1]")
     baseline_tier = TIERS[priority]
-    baseline_due = received_at + target(priority, rules)
+    routine, critical = timedelta(minutes=rules.routine_minutes), timedelta(minutes=rules.critical_minutes)
+    if baseline_due is None:
+        baseline_due = received_at + target(priority, rules)
+    elif priority in {OrderPriority.ROUTINE, OrderPriority.UNKNOWN}:
+        routine = baseline_due - received_at
     tier, due = baseline_tier, baseline_due
     if urgency > 0:
-        routine, critical = timedelta(minutes=rules.routine_minutes), timedelta(minutes=rules.critical_minutes)
         due = min(baseline_due, received_at + routine - urgency * (routine - critical))
         if rules.promote_past_high:
             tier = min(baseline_tier, Tier.HIGH)

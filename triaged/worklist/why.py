@@ -87,7 +87,9 @@ def _content(study: Study, rules: Worklist) -> str:
         case StudyState.ANALYSED:
             assert study.findings is not None
             words = finding_words(study.findings, rules)
-            return f"{words} (images missing)" if study.partial else words
+            remarks = ["images missing"] if study.partial else []
+            remarks += [study.reason] if study.reason else []
+            return f"{words} ({', '.join(remarks)})" if remarks else words
 
 
 def finding_words(findings: Findings, rules: Worklist) -> str:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.unit.worklist.house import START, House, analysed, config_of, findings_of, not_analysed, planned
+from tests.unit.worklist.house import (
+    START,
+    House,
+    analysed,
+    config_of,
+    failed,
+    findings_of,
+    not_analysed,
+    planned,
+)
 from triaged.clock import Now
 from triaged.config import Config
 from triaged.errors import ClaimLost, UnknownStudy
-from triaged.records import Grade, OrderPriority, Reading, StudyState, Tier
+from triaged.records import DeliveryState, Grade, OrderPriority, Outcome, Reading, StudyState, Tier
 from triaged.store import Store
 from triaged.worklist.board import (
     Group,
@@ -317,3 +327,29 @@ def test_thousand_studies_are_read_quickly(tmp_path: Path) -> None:
             spent.append(time.process_time() - before)
         assert len(board.items) == 1000
         assert min(spent) < 0.2
+
+
+@pytest.mark.parametrize("outcome", [failed(), replace(not_analysed("too slow"), reason_code="time_limit")])
+def test_a_failure_of_ours_takes_no_earlier_finding_off_the_list(house: House, outcome: Outcome) -> None:
+    house.ready("1.1")
+    house.finish_next(analysed(findings_of(0.6)), deliveries=planned("1.1", START))
+    before = house.study("1.1")
+    house.ready("1.1", START.later(60))
+    house.finish_next(outcome, START.later(90))
+    after = house.study("1.1")
+    assert (after.state, after.findings, after.place) == (before.state, before.findings, before.place)
+    assert after.revision == before.revision == 1
+    assert {d.state for d in house.store.deliveries.of("1.1")} == {DeliveryState.WAITING}
+    assert outcome.reason is not None
+    assert outcome.reason in house.item("1.1").why
+
+
+def test_images_that_refuse_analysis_replace_the_earlier_result_but_not_its_place(house: House) -> None:
+    house.ready("1.1")
+    house.finish_next(analysed(findings_of(0.6)), deliveries=planned("1.1", START))
+    place = house.study("1.1").place
+    house.ready("1.1", START.later(60))
+    house.finish_next(not_analysed(), START.later(90))
+    study = house.study("1.1")
+    assert (study.state, study.findings, study.place) == (StudyState.NOT_ANALYSED, None, place)
+    assert {d.state for d in house.store.deliveries.of("1.1")} == {DeliveryState.SUPERSEDED}

@@ -227,3 +227,15 @@ def test_equals_compares_a_whole_value_and_each_of_several() -> None:
 
 def test_absent_tag_matches_nothing() -> None:
     assert _priority([HIGH_BY_TEXT])[0] is OrderPriority.UNKNOWN
+
+
+@given(st.floats(0, 1), targets(), targets())
+def test_changed_targets_move_no_study_without_a_finding_and_no_further_than_it_does(
+    urgency: float, then: dict[str, float], today: dict[str, float]
+) -> None:
+    arrived = policy.place(RECEIVED, OrderPriority.ROUTINE, 0.0, RULES.model_copy(update=then))
+    rules = RULES.model_copy(update=today)
+    proposed = policy.place(RECEIVED, OrderPriority.ROUTINE, urgency, rules, baseline_due=arrived.baseline_due)
+    place = policy.promoted(arrived, proposed)
+    allowed = urgency * max(arrived.baseline_due - RECEIVED - timedelta(minutes=rules.critical_minutes), timedelta())
+    assert arrived.baseline_due - place.due <= allowed + timedelta(milliseconds=1)

@@ -435,6 +435,8 @@ const KEYS = {
   Escape: () => document.activeElement && document.activeElement.blur(),
 };
 
+const MOVES = new Set(["j", "k", "ArrowDown", "ArrowUp"]);
+
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const isTyping = event.target.matches("input:not([type=checkbox]), select, textarea");
@@ -442,6 +444,8 @@ function onKey(event) {
   const does = KEYS[event.key];
   if (!does) return;
   event.preventDefault();
+  // A key that is held down moves on and on, but acts once: it must not read twenty studies.
+  if (event.repeat && !MOVES.has(event.key)) return;
   does();
 }
 
