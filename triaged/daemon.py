@@ -19,7 +19,8 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import timedelta
 from types import FrameType
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -49,6 +50,7 @@ from triaged.worklist.board import realign
 
 log = logging.getLogger(__name__)
 
+FIRST_ROUND_S = 30.0
 TICK_S = 0.2  # how often the supervisor looks at its children
 SWEEP_S = 0.5  # how often assembly is asked; a tenth of the shortest sensible quiet time
 CLAIM_SILENCE_S = 60.0  # a worker beats every few seconds; a minute of silence means that it hangs or is gone
@@ -78,7 +80,11 @@ class Daemon:
         with ExitStack() as house:
             self._start(house)
             while not self._stopping.wait(TICK_S):
-                self._supervise(now())
+                try:
+                    self._supervise(now())
+                except StorageError:
+                    # A locked or full disk passes; the listener must stay up meanwhile, to answer 0xA700.
+                    log.exception("the database could not be used; supervision goes on")
         log.info("stopped", extra={"failure": self._failure})
         return 1 if self._failure else 0
 
@@ -110,7 +116,8 @@ class Daemon:
         self.listener = Child("listener", run_listener, config)
         self._launch(self.listener, DRAIN_LISTENER_S, house)
         house.callback(self._drain_all)  # everybody finishes at once what the stops below then wait for, one by one
-        self._await_door()
+        if not self._await_door():
+            return
         runtime = Runtime(pid=os.getpid(), dicom_port=self.listener.detail, web_port=self.web.port)
         house.callback(write_runtime(config.storage.path, runtime).unlink, missing_ok=True)
         log.info("serving", extra={"dicom_port": self.listener.detail, "web_port": self.web.port})
@@ -141,8 +148,8 @@ class Daemon:
         self.children.append(child)
         house.callback(self._end, child, drain_limit_s)
 
-    def _await_door(self) -> None:
-        """A listener that cannot bind is an error of this start, not something to restart into."""
+    def _await_door(self) -> bool:
+        """A listener that cannot bind is an error of this start, not to be restarted into. False: asked to stop."""
         deadline_s = now().mono_s + START_LIMIT_S
         while not self.listener.ready and not self._stopping.wait(0.02):
             self.listener.listen(now())
@@ -151,6 +158,7 @@ class Daemon:
                     f"the listener did not open {self.config.dicom.host}:{self.config.dicom.port} "
                     f"(exit status {self.listener.exit_status}); its log lines say why"
                 )
+        return self.listener.ready
 
     def _drain_all(self) -> None:
         for child in self.children:
@@ -161,8 +169,9 @@ class Daemon:
             self._failure = f"{child.name} had to be killed"
 
     def _let_go_of_claims(self) -> None:
-        for token in self.store.queue.tokens():
-            self.store.queue.release(token, why="the daemon stopped", count_attempt=False, now=now())
+        with suppress(StorageError):  # what is not let go of now is let go of at the next start
+            for token in self.store.queue.tokens():
+                self.store.queue.release(token, why="the daemon stopped", count_attempt=False, now=now())
 
     # -- supervision ----------------------------------------------------------------------------------------------
 
@@ -189,7 +198,7 @@ class Daemon:
         log.error("analysis took too long", extra={"study": worker.task["study"], "limit_s": limit_s})
         token = worker.task["token"]
         worker.kill()
-        give_up_on(self.store, self.config, token, f"analysis took longer than {limit_s:.0f} s", at)
+        give_up_on(self.store, self.config, token, f"analysis took longer than {limit_s:g} s", at)
         worker.task = None
 
     def _expectation(self, house: ExitStack) -> Expect:
@@ -203,7 +212,7 @@ class Daemon:
 
     def _schedule(self, expect: Expect) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
-        every: list[tuple[float, Callable[[], object]]] = [
+        every: list[tuple[float, Callable[[], object]]] = [  # seconds between two rounds, what is done in one
             (SWEEP_S, lambda: sweep(self.store, self.config.assembly, now(), expect)),
             (5.0, lambda: self.store.reading.expire(now())),
             (10.0, lambda: self._release_silent(now())),
@@ -211,7 +220,9 @@ class Daemon:
             (3600.0, lambda: backup_daily(self.store, self.config, now())),
         ]
         for seconds, job in every:
-            scheduler.add_job(job, "interval", seconds=seconds)
+            # The first round comes soon, or a daemon that is often restarted would never make a copy.
+            first = now().utc + timedelta(seconds=min(seconds, FIRST_ROUND_S))
+            scheduler.add_job(job, "interval", seconds=seconds, next_run_time=first)
         scheduler.start()
         return scheduler
 

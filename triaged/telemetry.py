@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from triaged import __version__
-from triaged.clock import now
 from triaged.records import DeliveryState, StudyState, Tier
 from triaged.store import Store
 
 # Time to notification, in seconds: from the first slice to the committed outcome. The peers wait 60 to 900 s.
 BUCKETS_S = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-WINDOW = timedelta(days=1)
 
 
 class StoreCollector(Collector):
@@ -71,12 +68,13 @@ class StoreCollector(Collector):
         yield family
 
     def _time_to_notification(self) -> Metric:
-        seconds = self._store.studies.seconds_to_outcome(since=now().utc - WINDOW)
-        buckets = [(str(edge), float(sum(s <= edge for s in seconds))) for edge in BUCKETS_S]
+        within, number, seconds = self._store.studies.delays_to_outcome(BUCKETS_S)
+        buckets = [(str(edge), float(count)) for edge, count in zip(BUCKETS_S, within, strict=True)]
         family = HistogramMetricFamily(
-            "triaged_time_to_notification_seconds", "First slice to first committed outcome, over the last day"
+            "triaged_time_to_notification_seconds",
+            "First slice to first committed outcome, since the database was made",
         )
-        family.add_metric([], [*buckets, ("+Inf", float(len(seconds)))], sum_value=sum(seconds))
+        family.add_metric([], [*buckets, ("+Inf", float(number))], sum_value=seconds)
         return family
 
 

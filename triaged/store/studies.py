@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -72,14 +73,18 @@ class Studies:
         )
         return {row["reason_code"]: row["n"] for row in found}
 
-    def seconds_to_outcome(self, since: datetime) -> list[float]:
-        """For each study first decided since then: seconds from its first instance to its first outcome."""
-        found = self._store.rows(
-            """SELECT received_at, committed_at FROM outcomes JOIN studies USING (study_uid)
-               WHERE outcomes.revision = 1 AND committed_at >= ?""",
-            (rows.to_text(since),),
+    def delays_to_outcome(self, edges_s: Sequence[float]) -> tuple[list[int], int, float]:
+        """From first instance to first outcome: how many took at most each edge, how many there are, seconds in all."""
+        within = ", ".join("coalesce(sum(delay_s <= ?), 0)" for _ in edges_s)
+        row = self._store.row(
+            f"""SELECT {within}, count(*), coalesce(sum(delay_s), 0.0) FROM (
+                    SELECT round((julianday(committed_at) - julianday(received_at)) * 86400.0, 3) AS delay_s
+                    FROM outcomes JOIN studies USING (study_uid) WHERE outcomes.revision = 1)""",  # noqa: S608
+            list(edges_s),
         )
-        return [(rows.to_time(r["committed_at"]) - rows.to_time(r["received_at"])).total_seconds() for r in found]
+        assert row is not None
+        *counts, number, seconds = tuple(row)
+        return counts, number, seconds
 
     def last_times(self) -> tuple[datetime | None, datetime | None]:
         """When the last study was received and when the last outcome was committed; None where none was."""
