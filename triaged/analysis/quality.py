@@ -19,7 +19,8 @@ RIGHT_LEFT = (0.5, 2.2)
 # Of a side's rib cage at mid-chest, how much is lung. Five real chests: 0.56 to 0.86; with the lower 60 % of one lung
 # painted white 0.39 to 0.49. What falls between keeps its baseline place, which is the safe side to err on.
 LEAST_CAVITY_SHARE = 0.50
-# Five real chests: 246 to 312 mm; painted white from the base up, 90 to 140 mm.
+# Five real chests: 246 to 312 mm; painted white from the base up, 90 to 140 mm. Less than this of lungs that the scan
+# cut off is a part, not a chest: a percentage of it says nothing of the whole.
 LEAST_HEIGHT_MM = 170.0
 # Above 5 mm, small lesions are averaged away with what surrounds them. Positions come rounded, to a micrometre or to a
 # hundredth of a millimetre, and a spacing computed from them is never quite 5.
@@ -86,8 +87,12 @@ def _volume(prediction: Prediction) -> Verdict | None:
 
 def _coverage(prediction: Prediction) -> Verdict | None:
     extent = prediction.extent
-    if not (extent.reaches_head_end and extent.reaches_foot_end):
-        return None
     covered_mm = prediction.volume.shape[0] * prediction.volume.spacing_mm[0]
-    words = f"the lungs are cut off at both ends of the {covered_mm:.0f} mm that were scanned"
-    return Verdict(reason_code=Reason.SHORT_COVERAGE, words=words)
+    if extent.reaches_head_end and extent.reaches_foot_end:
+        words = f"the lungs are cut off at both ends of the {covered_mm:.0f} mm that were scanned"
+        return Verdict(reason_code=Reason.SHORT_COVERAGE, words=words)
+    if (extent.reaches_head_end or extent.reaches_foot_end) and extent.height_mm < LEAST_HEIGHT_MM:
+        end = "head" if extent.reaches_head_end else "foot"
+        words = f"the lungs are cut off at the {end} end: only {extent.height_mm:.0f} mm of them were scanned"
+        return Verdict(reason_code=Reason.SHORT_COVERAGE, words=words)
+    return None

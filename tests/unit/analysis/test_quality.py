@@ -60,8 +60,16 @@ def test_what_lies_on_the_near_side_of_a_bound_passes(values: dict[str, Any]) ->
     assert judged(prediction(extent=extent(**values))).reason_code is None
 
 
-def test_a_short_lung_that_the_scan_cut_off_is_flagged_and_not_called_opaque() -> None:
-    verdict = judged(prediction(extent=extent(height_mm=140.0, reaches_foot_end=True)))
+@pytest.mark.parametrize("end", ["head", "foot"])
+def test_a_part_of_the_lungs_is_not_measured_as_if_it_were_all_of_them(end: str) -> None:
+    """The bases on an abdomen CT: a percentage of ten centimetres, CT-0 perhaps, would be read as one of the lungs."""
+    verdict = judged(prediction(extent=extent(height_mm=140.0, **{f"reaches_{end}_end": True})))
+    assert verdict.reason_code is Reason.SHORT_COVERAGE
+    assert f"cut off at the {end} end: only 140 mm" in verdict.words
+
+
+def test_lungs_that_lack_a_little_at_one_end_are_flagged_and_not_called_opaque() -> None:
+    verdict = judged(prediction(extent=extent(height_mm=quality.LEAST_HEIGHT_MM, reaches_foot_end=True)))
     assert verdict == Verdict(flags=(Flag.LUNG_CUT_OFF,))
 
 
