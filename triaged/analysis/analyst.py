@@ -25,7 +25,7 @@ from triaged.analysis.findings import findings_of
 from triaged.artefacts import Artefacts, KeySlice
 from triaged.errors import TriagedError
 from triaged.intake.headers import read_headers
-from triaged.intake.selection import Selection, may_be_chosen, select
+from triaged.intake.selection import Selection, may_be_chosen, names_agent, select
 from triaged.masks import Masks
 from triaged.records import Choice, Findings, InstanceHeader, ModelIdentity, Outcome, Provenance, Reason, StudyState
 from triaged.results.picture import compose, png_of
@@ -110,7 +110,7 @@ class Analyst:
             selection=selection,
             chosen=tuple(paths[uid] for uid in sorted(sop_uids)),
             few=tuple(images) if is_short else (),
-            contrast=any(h.contrast_agent for h in headers if h.sop_uid in sop_uids),
+            contrast=any(names_agent(h) for h in headers if h.sop_uid in sop_uids),
             unreadable=unreadable,
             seconds=time.perf_counter() - began,
         )

@@ -229,10 +229,14 @@ def _coarseness_points(coarseness_mm: float | None) -> float:
     return next((points for limit, points in _COARSENESS_POINTS if coarseness_mm <= limit), 0.0)
 
 
+def names_agent(header: InstanceHeader) -> bool:
+    """Whether Contrast/Bolus Agent (0018,0010) names one. Scanners also write into it that there was none."""
+    return header.contrast_agent.upper() not in {"", "NONE", "NO", "NATIVE"}
+
+
 def _has_contrast(stack: Stack) -> bool:
     first = stack.first
-    agent = first.contrast_agent.upper() not in {"", "NONE", "NO", "NATIVE"}
-    return agent or bool(_CONTRAST_WORDS.search(first.series_description.upper()))
+    return names_agent(first) or bool(_CONTRAST_WORDS.search(first.series_description.upper()))
 
 
 def _rank(stack: Stack) -> tuple[float, int, int, str, str]:

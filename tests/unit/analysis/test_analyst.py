@@ -171,6 +171,15 @@ def test_contrast_counts_where_the_chosen_series_has_it(analyst: Analyst, sick: 
     assert analyst.examine([*map(with_agent, axial), *localizer]).contrast
 
 
+@pytest.mark.parametrize("written", ["NONE", "none", "NO", "NATIVE"])
+def test_an_agent_called_none_is_no_contrast(
+    analyst: Analyst, sick: WrittenStudy, tmp_path: Path, written: str
+) -> None:
+    """The report would say that contrast agent was given."""
+    files = [_changed(path, tmp_path, ContrastBolusAgent=written) for path in sick.series[0].paths]
+    assert not analyst.examine(files).contrast
+
+
 def test_nothing_at_all_is_refused_with_a_reason(analyst: Analyst) -> None:
     outcome = analyst.analyse(analyst.examine([])).outcome
     assert (outcome.state, outcome.reason_code) == (StudyState.NOT_ANALYSED, Reason.NOT_CT)
