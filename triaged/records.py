@@ -85,7 +85,6 @@ class Reason(StrEnum):
     LUNG_OPAQUE = "lung_opaque"
     TIME_LIMIT = "time_limit"
     REFERENCE = "reference"
-    RESEARCH_WEIGHTS = "research_weights"
 
 
 class Flag(StrEnum):
@@ -95,7 +94,7 @@ class Flag(StrEnum):
     LOSSY = "lossy"  # LossyImageCompression = 01 at the source
     UNCALIBRATED = "uncalibrated"  # the score is a score, not a probability
     RESEARCH_WEIGHTS = "research_weights"  # some model was trained on synthetic data
-    LUNGS_DISAGREE = "lungs_disagree"
+    LUNGS_DISAGREE = "lungs_disagree"  # two lung methods, where one checks the other
     SIDES_BY_SIZE = "sides_by_size"  # right and left named by size, not by patient orientation
     THICK_SLICES = "thick_slices"
     LUNG_CUT_OFF = "lung_cut_off"  # lung reaches the first or last slice

@@ -82,7 +82,7 @@ FLAGS = {
     Flag.LOSSY: Code("TRG0202", SCHEME, "Source images are lossy compressed"),
     Flag.UNCALIBRATED: Code("TRG0203", SCHEME, "Score is not calibrated"),
     Flag.RESEARCH_WEIGHTS: Code("TRG0204", SCHEME, "Research weights: trained on synthetic data"),
-    Flag.LUNGS_DISAGREE: Code("TRG0205", SCHEME, "Right and left lung differ unusually in volume"),
+    Flag.LUNGS_DISAGREE: Code("TRG0205", SCHEME, "Two lung methods disagree"),
     Flag.SIDES_BY_SIZE: Code("TRG0206", SCHEME, "Right and left were told apart by size only"),
     Flag.THICK_SLICES: Code("TRG0207", SCHEME, "Thick slices: small lesions may be missed"),
     Flag.LUNG_CUT_OFF: Code("TRG0208", SCHEME, "Lung reaches the first or the last slice"),

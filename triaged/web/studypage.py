@@ -61,6 +61,7 @@ EVENTS = {
     "unpinned": "no longer pinned",
     "priority": "order priority changed",
     "urgency": "urgency corrected",
+    "tier": "tier follows the settings",
     "withdrawn": "withdrawn",
     "images_removed": "images removed",
 }
