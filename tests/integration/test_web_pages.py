@@ -11,7 +11,7 @@ import pytest
 from tests.unit.web import sample
 from tests.unit.web.serving import Served, serving
 from triaged.clock import now
-from triaged.records import Reading
+from triaged.records import OrderPriority, Reading
 
 PAGES = ("/", "/?compare=1", "/?q=meier", "/rows", "/tab/not_analysed", "/tab/failed", "/tab/reference", "/tab/read")
 MORE_PAGES = ("/tab/withdrawn", "/reader", "/order", f"/study/{sample.uid(3)}", f"/study/{sample.of('SILVA')}")
@@ -129,6 +129,15 @@ def test_a_pin_needs_a_reason_and_says_it(served: Served) -> None:
         assert page.index(f'data-uid="{uid}"') < page.index(f'data-uid="{sample.of("UNBEKANNT")}"')
         client.post(f"/study/{uid}/unpin")
     assert served.store.studies.get(uid).pinned_at is None
+
+
+def test_a_form_without_a_priority_takes_none_away(served: Served) -> None:
+    uid = sample.of("UNBEKANNT")
+    with served.client("Dr. A") as client:
+        answer = client.post(f"/study/{uid}/priority")
+    assert answer.status_code == 409
+    assert "no order priority was chosen" in answer.text
+    assert served.store.studies.get(uid).order_priority is OrderPriority.STAT
 
 
 def test_bulk_read_names_what_somebody_else_holds(served: Served) -> None:

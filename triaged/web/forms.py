@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from triaged.clock import Now, now
-from triaged.records import OrderPriority
+from triaged.records import OrderPriority, Reading
 from triaged.web import access, pages, words
 from triaged.web.actions import NotPossible
 from triaged.web.parts import Parts
@@ -67,14 +67,15 @@ def _study_forms(routes: APIRouter, parts: Parts) -> None:
         action: pages.Action,
         back: Text = "/",
         reason: Text = "",
-        priority: Annotated[OrderPriority, Form()] = OrderPriority.UNKNOWN,
+        priority: Annotated[OrderPriority | None, Form()] = None,
     ) -> Response:
         reader = access.reader_of(request)
         if not reader:
             return _who(request, back)
+        is_new = action == "read" and parts.store.studies.get(study_uid).reading is not Reading.READ
         done = _perform(parts, action, study_uid, reader, reason, priority, now())
         if pages.wants_json(request):
-            return JSONResponse({"done": done})
+            return JSONResponse({"done": done, "read": [study_uid] if is_new else []})
         return go(back, did=action, study=study_uid)
 
 
@@ -85,7 +86,9 @@ def _who(request: Request, back: str) -> Response:
     return RedirectResponse(f"/reader?{urlencode({'back': access.local_path(back)})}", status_code=303)
 
 
-def _perform(parts: Parts, action: str, uid: str, reader: str, reason: str, priority: OrderPriority, at: Now) -> str:
+def _perform(
+    parts: Parts, action: str, uid: str, reader: str, reason: str, priority: OrderPriority | None, at: Now
+) -> str:
     act = parts.actions
     match action:
         case "pin":
@@ -93,6 +96,8 @@ def _perform(parts: Parts, action: str, uid: str, reader: str, reason: str, prio
         case "withdraw":
             return act.withdraw(uid, reader=reader, reason=reason, now=at)
         case "priority":
+            if priority is None:
+                raise NotPossible("no order priority was chosen")
             return act.priority(uid, priority=priority, reader=reader, now=at)
     plain = {
         "claim": act.claim,
