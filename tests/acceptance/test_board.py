@@ -212,6 +212,57 @@ def test_a_reader_works_by_keyboard_alone(served: Served, screen: Screen) -> Non
     assert served.store.studies.get(second).reading is Reading.UNREAD
 
 
+def test_a_key_that_is_held_down_reads_one_study(served: Served, screen: Screen) -> None:
+    page, keyboard = screen.page, screen.page.keyboard
+    keyboard.press("j")
+    first = screen.focused
+    for _ in range(40):
+        keyboard.down("r")  # down again without up: the browser calls it a repeat
+        page.wait_for_timeout(30)
+    keyboard.up("r")
+    expect(page.locator("#said")).to_contain_text("Read:")
+    assert [s.study_uid for s in served.store.reading.tab("read")] == [first]
+
+
+def test_a_second_press_does_not_read_the_next_patient(served: Served, screen: Screen) -> None:
+    page, keyboard = screen.page, screen.page.keyboard
+    keyboard.press("j")
+    first = screen.focused
+    keyboard.press("r")
+    page.wait_for_function("uid => document.activeElement.closest('tr.row')?.dataset.uid !== uid", arg=first)
+    second = screen.focused
+    keyboard.press("r")
+    expect(page.locator("#said.refused")).to_contain_text("was not marked as read")
+    assert served.store.studies.get(second).reading is Reading.UNREAD
+    page.wait_for_timeout(800)
+    keyboard.press("r")  # meant for this one
+    expect(page.locator("#said")).to_contain_text("Read: O'BRIEN")
+    assert served.store.studies.get(second).reading is Reading.READ
+
+
+def test_u_undoes_every_reading_the_latest_first(served: Served, screen: Screen) -> None:
+    page, keyboard = screen.page, screen.page.keyboard
+    said = page.locator("#said")
+    names = ("SCHMIDT", "ROSSI")
+    for name in names:
+        screen.go_to(sample.of(name))
+        keyboard.press("r")
+        expect(said).to_contain_text(f"Read: {name}")
+    for name in ("HADDAD", "PATEL"):
+        page.locator(f'input[value="{sample.of(name)}"]').check()
+    page.locator("#bulk-read").click()
+    page.locator('#sure button[value="yes"]').click()
+    expect(said).to_contain_text("2 studies marked as read")
+    keyboard.press("u")
+    expect(said).to_contain_text("2 studies are back on the list")
+    for name in reversed(names):
+        keyboard.press("u")
+        expect(said).to_contain_text(f"Back on the list: {name}")
+    assert served.store.reading.tab("read") == []
+    keyboard.press("u")
+    expect(said).to_contain_text("Nothing that was read here is left to undo")
+
+
 def test_search_and_help_and_details_have_keys(browser: Browser, looked_at: Served) -> None:
     with opened(browser, looked_at, reader="Dr. Me") as screen:
         page, keyboard = screen.page, screen.page.keyboard
@@ -304,6 +355,23 @@ def test_rows_keep_still_under_the_focus_and_move_after_ten_idle_seconds(served:
     assert time.monotonic() - began > 9
     assert screen.focused == sample.of("DUBOIS")  # the focus stays with the study, not with the position
     assert page.evaluate("document.activeElement.getBoundingClientRect().top") >= top
+
+
+def test_the_focus_never_goes_to_another_patient_unasked(served: Served, screen: Screen) -> None:
+    page, keyboard = screen.page, screen.page.keyboard
+    uid = sample.of("SCHMIDT")
+    screen.go_to(uid)
+    following = screen.order[screen.order.index(uid) + 1]
+    served.store.reading.mark_read(uid, reader="Dr. Fast", now=now())
+    said = page.locator("#said")
+    expect(said).to_contain_text("SCHMIDT, ANNELIESE is no longer in the list: read by Dr. Fast", timeout=20000)
+    assert uid not in screen.order
+    assert screen.focused == ""
+    keyboard.press("r")
+    expect(said).to_contain_text("No study is chosen")
+    assert [s.study_uid for s in served.store.reading.tab("read")] == [uid]
+    keyboard.press("j")
+    assert screen.focused == following
 
 
 def test_a_row_pushed_below_what_was_fetched_is_not_said_to_be_gone(browser: Browser, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 const IDLE_MS = 10000; // after this long without a hand on it, the list may move
 const REFRESH_MS = 20000; // times and due groups change without anything happening
 const SAID_MS = 9000;
+const SURE_MS = 700; // a second press this soon was meant for the study before, not for the one the focus went on to
 const FIRST = 60; // rows that a board begins with
 const PAGE = 200; // rows that are added as they are needed
 
@@ -21,7 +22,9 @@ const state = {
   troubles: null,
   lastInput: -Infinity,
   lastUid: "",
-  lastRead: "",
+  lastIndex: -1, // where the focused study stood that has left the list; j and k go on from there
+  moved: { uid: "", at: -Infinity }, // the study to which the focus went by itself
+  read: [], // what was read here and may be undone, the latest last: lists of UIDs
   running: null, // the fetching under way
   again: false,
   force: false,
@@ -31,7 +34,7 @@ const state = {
 
 let saidTimer = 0;
 
-function say(text, { refused = false, undo = "" } = {}) {
+function say(text, { refused = false, undo = null } = {}) {
   const said = $("said");
   said.textContent = text;
   said.classList.toggle("refused", refused);
@@ -39,7 +42,7 @@ function say(text, { refused = false, undo = "" } = {}) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Undo (u)";
-    button.addEventListener("click", () => act(`/study/${undo}/unread`));
+    button.addEventListener("click", () => takeBack(undo));
     said.append(" ", button);
   }
   clearTimeout(saidTimer);
@@ -225,22 +228,40 @@ function swap(cell, newer) {
 function apply(fresh) {
   const active = list.contains(document.activeElement) ? document.activeElement : null;
   const row = active && active.closest("tr.row");
-  const at = row && { uid: row.dataset.uid, key: active.dataset.key, top: row.getBoundingClientRect().top, index: rowsOf(list).indexOf(row) };
+  const at = row && { uid: row.dataset.uid, key: active.dataset.key, top: row.getBoundingClientRect().top, index: rowsOf(list).filter((other) => other === row || !other.classList.contains("gone")).indexOf(row) };
   const checked = new Set([...list.querySelectorAll("input:checked")].map((box) => box.value));
+  const isGone = row && !byUid(fresh).has(at.uid);
+  const name = row && row.querySelector(".primary").textContent;
+  const word = isGone && (left(fresh).get(at.uid) || "no longer near here");
   list.replaceChildren(fresh);
   state.pending = null;
   showChanges(0);
   for (const box of list.querySelectorAll("input[type=checkbox]")) box.checked = checked.has(box.value);
-  if (at) {
-    const rows = rowsOf(list);
+  if (isGone) {
+    // The focus names a study, not a position: it never goes to another patient unasked.
+    state.lastIndex = at.index;
+    list.focus({ preventScroll: true });
+    if (!row.dataset.mine) sayGone(at.uid, name, word);
+  } else if (at) {
     const again = byUid(list).get(at.uid);
-    const target = again || rows[Math.min(at.index, rows.length - 1)];
-    if (target) {
-      ((again && at.key && target.querySelector(`[data-key="${at.key}"]`)) || target.querySelector(".primary")).focus({ preventScroll: true });
-      if (again) main.scrollTop += target.getBoundingClientRect().top - at.top; // the study stays under the eye
-    }
+    ((at.key && again.querySelector(`[data-key="${at.key}"]`)) || again.querySelector(".primary")).focus({ preventScroll: true });
+    main.scrollTop += again.getBoundingClientRect().top - at.top; // the study stays under the eye
   }
   watchMore();
+}
+
+/** Say that the study with the focus has left the list, and why. */
+async function sayGone(uid, name, word) {
+  let why = "";
+  try {
+    const response = await fetch(`/api/studies/${uid}`);
+    const { study } = response.ok ? await response.json() : { study: {} };
+    if (study.state === "withdrawn") why = `: withdrawn, ${study.reason}`;
+    else if (study.reading === "read") why = `: read by ${study.reader}`;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // without a connection the banner says so
+  }
+  say(`${name} is ${word}${why}.`, { refused: true });
 }
 
 async function more() {
@@ -321,12 +342,12 @@ async function post(address, fields) {
 async function act(address, fields = []) {
   if (!body.dataset.reader && !(await askName())) return false;
   try {
-    const { ok, text } = await post(address, fields);
-    const uid = address.split("/")[2];
-    const isRead = ok && address.endsWith("/read") && address !== "/read";
-    if (isRead) { state.lastRead = uid; leave(uid); }
+    const { ok, answer, text } = await post(address, fields);
+    const read = ok && address.endsWith("/read") ? answer.read : [];
+    if (read.length) state.read.push(read);
+    if (address !== "/read") read.forEach(leave);
     await refresh(); // first, so that what is said is also what the row shows
-    say(text, { refused: !ok, undo: isRead ? uid : "" });
+    say(text, { refused: !ok, undo: read.length ? read : null });
     return ok;
   } catch (error) {
     say("The server cannot be reached: nothing was done.", { refused: true });
@@ -339,8 +360,27 @@ function leave(uid) {
   const row = byUid(list).get(uid);
   if (!row) return;
   row.dataset.mine = "read by you";
-  if (row.contains(document.activeElement)) { row.classList.add("gone"); move(1); }
+  if (row.contains(document.activeElement)) { row.classList.add("gone"); move(1); state.moved = { uid: state.lastUid, at: performance.now() }; }
   row.classList.add("gone");
+}
+
+/** Put back on the list what was read here: the last, or what a button stands for. */
+async function takeBack(uids = state.read.at(-1)) {
+  if (!uids) { say("Nothing that was read here is left to undo."); return; }
+  state.read = state.read.filter((those) => those !== uids);
+  try {
+    const answers = [];
+    for (const uid of uids) {
+      const row = byUid(list).get(uid);
+      if (row) delete row.dataset.mine;
+      answers.push(await post(`/study/${uid}/unread`, []));
+    }
+    await refresh();
+    const refused = answers.find(({ ok }) => !ok);
+    say(refused ? refused.text : uids.length > 1 ? `${uids.length} studies are back on the list.` : answers[0].text, { refused: Boolean(refused) });
+  } catch (error) {
+    say("The server cannot be reached: what is back on the list is shown once it answers.", { refused: true });
+  }
 }
 
 function askName() {
@@ -405,6 +445,7 @@ function move(by) {
   if (!rows.length) return;
   const at = rows.indexOf(currentRow() || byUid(list).get(state.lastUid));
   let to = at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by;
+  if (at < 0 && state.lastIndex >= 0) to = state.lastIndex + Math.min(by, 0); // the study there has left: its neighbour
   if (currentRow() === null && at >= 0) to = at; // coming back from elsewhere: where one was
   if (to >= rows.length && $("more")) more();
   const row = rows[Math.max(0, Math.min(rows.length - 1, to))];
@@ -417,6 +458,10 @@ function move(by) {
 
 function press(key) {
   const row = currentRow();
+  if (key === "r" && row && row.dataset.uid === state.moved.uid && performance.now() - state.moved.at < SURE_MS) {
+    say(`Pressed too soon: ${row.querySelector(".primary").textContent} was not marked as read.`, { refused: true });
+    return;
+  }
   if (!row) { say("No study is chosen: j and k move."); return; }
   const target = row.querySelector(`.actions [data-key="${key}"]`);
   if (target && !row.classList.contains("gone")) { target.click(); return; }
@@ -430,7 +475,7 @@ const KEYS = {
   "/": () => { $("q").focus(); $("q").select(); },
   b: () => $("compare").click(),
   s: () => { if (!$("changes").hidden) $("changes").click(); },
-  u: () => { if (state.lastRead) { act(`/study/${state.lastRead}/unread`); state.lastRead = ""; } },
+  u: () => takeBack(),
   "?": () => $("help").showModal(),
   Escape: () => document.activeElement && document.activeElement.blur(),
 };
@@ -456,6 +501,7 @@ let searchTimer = 0;
 function search(after) {
   clearTimeout(searchTimer);
   state.q = $("q").value.trim();
+  state.lastIndex = -1;
   refresh({ force: true }).then(after);
 }
 
@@ -491,7 +537,7 @@ function wireBoard() {
   for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
     document.addEventListener(kind, () => (state.lastInput = performance.now()), { passive: true });
   }
-  list.addEventListener("focusin", () => { const row = currentRow(); if (row) state.lastUid = row.dataset.uid; });
+  list.addEventListener("focusin", () => { const row = currentRow(); if (row) { state.lastUid = row.dataset.uid; state.lastIndex = -1; } });
   $("q").addEventListener("input", () => { clearTimeout(searchTimer); searchTimer = setTimeout(search, 200); });
   $("compare").addEventListener("click", toggleCompare);
   $("changes").addEventListener("click", () => { if (state.pending) apply(state.pending); });
