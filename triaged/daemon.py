@@ -252,5 +252,6 @@ class Daemon:
             disk_filling=free_mb < FILLING_FACTOR * least_mb,
             disk_full=free_mb < least_mb,
             parked_deliveries=self.store.deliveries.counts_by_state().get(DeliveryState.PARKED, 0),
+            void_studies=self.store.deliveries.void_studies(),
             synthetic_weights=any(bool((w.detail or {}).get("synthetic")) for w in self.workers),
         )

@@ -259,6 +259,16 @@ class Outcome:
         if self.state is not StudyState.ANALYSED and not self.reason:
             raise ValueError(f"a study that ends {self.state} says why")
 
+    @property
+    def is_our_failure(self) -> bool:
+        """It says nothing about the study: the analysis failed, or took too long."""
+        return self.state is StudyState.FAILED or self.reason_code == Reason.TIME_LIMIT
+
+    @property
+    def voids_earlier(self) -> bool:
+        """Whether an earlier result may not stand beside it: nobody knows whose images those were."""
+        return self.reason_code == Reason.CONFLICTING_IDENTITY
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from triaged.clock import Now
-from triaged.records import Delivery, DeliveryState, PlannedDelivery
+from triaged.records import Delivery, DeliveryState, PlannedDelivery, Reason
 from triaged.store import rows
 
 if TYPE_CHECKING:
@@ -64,6 +64,22 @@ class Deliveries:
                 unsent = delivery.state in {DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.PARKED}
                 if unsent and delivery.sop_uid not in keep:
                     self._set(delivery.delivery_id, DeliveryState.SUPERSEDED)
+
+    def void(self, study_uid: str, *, why: str, now: Now) -> None:
+        """Say which results are in the PACS and hold no longer. Nothing of ours can take them back; a person can."""
+        sops = [d.sop_uid for d in self.of(study_uid) if d.state in {DeliveryState.SENT, DeliveryState.CONFIRMED}]
+        if sops:
+            self._store.events.add("sent_results_void", now, study_uid=study_uid, detail={"why": why, "sops": sops})
+
+    def void_studies(self) -> int:
+        """How many studies have results in the PACS that do not hold; a study that is withdrawn is dealt with."""
+        row = self._store.row(
+            """SELECT count(DISTINCT study_uid) AS n FROM deliveries JOIN studies USING (study_uid)
+               WHERE studies.state = 'not_analysed' AND reason_code = ?
+                 AND deliveries.state IN ('sent', 'confirmed')""",
+            (Reason.CONFLICTING_IDENTITY,),
+        )
+        return 0 if row is None else int(row["n"])
 
     def of(self, study_uid: str) -> list[Delivery]:
         found = self._store.rows("SELECT * FROM deliveries WHERE study_uid = ? ORDER BY delivery_id", (study_uid,))

@@ -81,31 +81,37 @@ class Queue:
             return Claim(token=claim.token, study=self._store.studies.get(claim.study.study_uid), is_recheck=False)
 
     def unchanged(self, claim: Claim, now: Now) -> None:
-        """Late images did not change the selection: the outcome stands. Raises ClaimLost."""
+        """Late images did not change the selection: the outcome stands, for all the images. Raises ClaimLost."""
         with self._store.atomic():
             self._hold(claim)
             self._store.execute(
-                """UPDATE studies SET examined_generation = ?, claim_token = NULL, claimed_by = NULL, attempts = 0
+                """UPDATE studies SET examined_generation = ?, claim_token = NULL, claimed_by = NULL, attempts = 0,
+                       reason_code = CASE state WHEN 'analysed' THEN NULL ELSE reason_code END,
+                       reason = CASE state WHEN 'analysed' THEN NULL ELSE reason END
                    WHERE claim_token = ?""",
                 (claim.study.settled_generation, claim.token),
             )
             self._store.events.add("selection_unchanged", now, study_uid=claim.study.study_uid)
 
     def keep(self, claim: Claim, outcome: Outcome, now: Now) -> int:
-        """Analysing again came to nothing: the earlier result stands, with its deliveries, and says what failed.
+        """Analysing again came to nothing: the earlier result stands, with its deliveries, and says what happened.
 
-        Returns the revision that stands. Raises ClaimLost.
+        A study that was read meanwhile is flagged: it now holds images that no result has seen. Returns the revision
+        that stands. Raises ClaimLost.
         """
         uid = claim.study.study_uid
+        is_ours = outcome.is_our_failure
+        words = "analysing it again failed" if is_ours else "an earlier result; its present images are not analysed"
         with self._store.atomic():
             self._hold(claim)
             self._store.execute(
                 """UPDATE studies SET state = ?, reason_code = ?, reason = ?, examined_generation = ?, attempts = 0,
-                       claim_token = NULL, claimed_by = NULL WHERE study_uid = ?""",
+                       claim_token = NULL, claimed_by = NULL,
+                       changed_since_read = (changed_since_read OR reading = 'read') WHERE study_uid = ?""",
                 (
                     StudyState.ANALYSED,
                     outcome.reason_code,
-                    f"analysing it again failed: {outcome.reason}",
+                    f"{words}: {outcome.reason}",
                     claim.study.settled_generation,
                     uid,
                 ),
@@ -147,6 +153,8 @@ class Queue:
                 (*said, revision, claim.study.settled_generation, urgency, place.tier, rows.to_text(place.due), uid),
             )
             self._store.deliveries.plan(uid, revision, deliveries, now)
+            if outcome.voids_earlier:
+                self._store.deliveries.void(uid, why=outcome.reason or "", now=now)
             detail: dict[str, object] = {"revision": revision, "urgency": urgency}
             if outcome.findings is not None:
                 detail["seconds"] = outcome.findings.provenance.seconds

@@ -22,6 +22,7 @@ class DaemonStatus:
     disk_filling: bool  # little room is left; images are still accepted
     disk_full: bool = False  # images are being refused (0xA700)
     parked_deliveries: int = 0
+    void_studies: int = 0  # studies with results in the PACS that hold no longer
     synthetic_weights: bool = False  # some model in use was trained on synthetic data
 
     @property
@@ -61,6 +62,11 @@ def troubles(status: DaemonStatus) -> list[str]:
         said.append("Delivery is down: results are not reaching the PACS.")
     if status.parked_deliveries:
         said.append(f"{words.plural(status.parked_deliveries, 'result')} could not be delivered: a person must look.")
+    if status.void_studies:
+        said.append(
+            f"The PACS holds results of {words.plural(status.void_studies, 'study', 'studies')} whose images are of "
+            "several patients: remove them there, then withdraw the study here."
+        )
     return said
 
 

@@ -47,6 +47,7 @@ EVENTS = {
     "not_analysed": "not analysed",
     "failed": "analysis failed",
     "requeued": "to be analysed again",
+    "sent_results_void": "results in the PACS hold no longer",
     "delivered": "accepted by the PACS",
     "delivery_confirmed": "confirmed in the PACS",
     "delivery_retry": "delivery to be tried again",

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from triaged.clock import Now
 from triaged.config import Config
-from triaged.records import Claim, OrderPriority, Outcome, PlannedDelivery, Reading, Reason, Study, StudyState, Tier
+from triaged.records import Claim, OrderPriority, Outcome, PlannedDelivery, Reading, Study, StudyState, Tier
 from triaged.store import Store
 from triaged.store.reading import Order, Tab
 from triaged.worklist import policy
@@ -242,12 +242,13 @@ def commit_outcome(
     """Commit an outcome with the place it earns, in one transaction; returns the revision. Raises ClaimLost.
 
     The urgency is the largest over revisions, and the stored due time moves only forward. A prior is never promoted.
-    A failure of ours leaves an earlier result as it is, and says so.
+    Where there is an earlier result, an outcome without one leaves it as it is, and says so; unless the images turn
+    out to be of several patients.
     """
     rules = config.worklist
     with store.atomic():
         study = store.studies.get(claim.study.study_uid)  # a person may have changed it since the claim
-        if study.findings is not None and _is_our_failure(outcome):
+        if study.findings is not None and outcome.findings is None and not outcome.voids_earlier:
             return store.queue.keep(claim, outcome, now)
         urgency = study.urgency
         if outcome.state is StudyState.ANALYSED and not study.is_reference:
@@ -263,11 +264,6 @@ def commit_outcome(
         )
         place = policy.promoted(study.place, proposed)
         return store.queue.finish(claim, outcome, urgency=urgency, place=place, deliveries=planned, now=now)
-
-
-def _is_our_failure(outcome: Outcome) -> bool:
-    """Nothing about the study: an analysis that failed or took too long takes no earlier finding off the list."""
-    return outcome.state is StudyState.FAILED or outcome.reason_code == Reason.TIME_LIMIT
 
 
 def change_priority(

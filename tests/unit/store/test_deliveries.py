@@ -87,10 +87,11 @@ def test_object_that_returns_after_being_superseded_is_delivered(house: House) -
     assert delivery.not_before == START.later(600).utc
 
 
-def test_outcome_without_findings_takes_back_what_was_waiting(house: House) -> None:
+def test_outcome_that_leaves_the_earlier_result_leaves_its_objects(house: House) -> None:
     _revise(house, "A", 0)
     _revise(house, None, 5)
-    assert _states(house) == {"A.1": DeliveryState.SUPERSEDED}
+    assert _states(house) == {"A.1": DeliveryState.WAITING}
+    assert [d.sop_uid for d in house.store.deliveries.due(START.later(600))] == ["A.1"]
 
 
 def test_object_overtaken_on_its_way_is_not_tried_again(house: House) -> None:

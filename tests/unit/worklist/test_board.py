@@ -242,7 +242,6 @@ def test_failure_after_a_result_keeps_the_place(house: House) -> None:
     house.store.queue.requeue("1.1", by="admin", now=_hours(1))
     house.finish_next(not_analysed(), _hours(1))
     assert house.study("1.1").place == before
-    assert house.study("1.1").state is StudyState.NOT_ANALYSED
 
 
 def test_priority_changed_during_the_analysis_is_respected(house: House) -> None:
@@ -329,27 +328,57 @@ def test_thousand_studies_are_read_quickly(tmp_path: Path) -> None:
         assert min(spent) < 0.2
 
 
-@pytest.mark.parametrize("outcome", [failed(), replace(not_analysed("too slow"), reason_code="time_limit")])
-def test_a_failure_of_ours_takes_no_earlier_finding_off_the_list(house: House, outcome: Outcome) -> None:
+OURS = "analysing it again failed"
+THEIRS = "an earlier result; its present images are not analysed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (failed(), f"{OURS}: out of memory"),
+        (replace(not_analysed("too slow"), reason_code="time_limit"), f"{OURS}: too slow"),
+        (not_analysed(), f"{THEIRS}: gap of 10 mm"),
+    ],
+)
+def test_no_outcome_without_findings_takes_an_earlier_one_off_the_list(
+    house: House, outcome: Outcome, words: str
+) -> None:
     house.ready("1.1")
     house.finish_next(analysed(findings_of(0.6)), deliveries=planned("1.1", START))
+    house.store.reading.mark_read("1.1", reader="dr.a", now=START)
     before = house.study("1.1")
     house.ready("1.1", START.later(60))
     house.finish_next(outcome, START.later(90))
     after = house.study("1.1")
     assert (after.state, after.findings, after.place) == (before.state, before.findings, before.place)
     assert after.revision == before.revision == 1
+    assert after.changed_since_read
     assert {d.state for d in house.store.deliveries.of("1.1")} == {DeliveryState.WAITING}
-    assert outcome.reason is not None
-    assert outcome.reason in house.item("1.1").why
+    house.store.reading.mark_unread("1.1", reader="dr.a", now=START)
+    assert words in house.item("1.1").why
+
+    house.ready("1.1", START.later(120))  # and then the images are again those of the result
+    claim = house.store.queue.claim("w", START.later(120))
+    assert claim is not None
+    house.store.queue.unchanged(claim, START.later(130))
+    assert (house.study("1.1").reason_code, house.study("1.1").reason) == (None, None)
 
 
-def test_images_that_refuse_analysis_replace_the_earlier_result_but_not_its_place(house: House) -> None:
+def test_images_of_several_patients_void_the_earlier_result_but_not_its_place(house: House) -> None:
     house.ready("1.1")
     house.finish_next(analysed(findings_of(0.6)), deliveries=planned("1.1", START))
+    seg, *_ = house.store.deliveries.of("1.1")
+    house.store.deliveries.sent(seg, now=START)
+    assert house.store.deliveries.void_studies() == 0
     place = house.study("1.1").place
     house.ready("1.1", START.later(60))
-    house.finish_next(not_analysed(), START.later(90))
+    house.finish_next(replace(not_analysed("two patients"), reason_code="conflicting_identity"), START.later(90))
     study = house.study("1.1")
     assert (study.state, study.findings, study.place) == (StudyState.NOT_ANALYSED, None, place)
-    assert {d.state for d in house.store.deliveries.of("1.1")} == {DeliveryState.SUPERSEDED}
+    assert [d.state for d in house.store.deliveries.of("1.1")] == [DeliveryState.SENT] + 2 * [DeliveryState.SUPERSEDED]
+    said = house.store.events.last_of("sent_results_void")
+    assert said is not None
+    assert (said.study_uid, said.detail) == ("1.1", {"why": "two patients", "sops": [seg.sop_uid]})
+    assert house.store.deliveries.void_studies() == 1
+    house.store.studies.withdraw("1.1", reason="removed from the PACS", by="dr.a", now=START)
+    assert house.store.deliveries.void_studies() == 0
