@@ -17,7 +17,7 @@ from rich.table import Table
 from triaged import __version__, logs
 from triaged.clock import now
 from triaged.config import Config, load
-from triaged.errors import ConfigError, TriagedError
+from triaged.errors import ConfigError, NotPossible, TriagedError
 
 if TYPE_CHECKING:
     from triaged.analysis.analyst import Analyst
@@ -206,6 +206,8 @@ def requeue(
             else:
                 store.queue.requeue(uid, by=by or whoever(), now=now())
 
+            except NotPossible as error:
+                _fail(f"{uid}: {error}")
 
 @app.command()
 def repair(config: ConfigPath, as_json: AsJson = False) -> None:

@@ -31,6 +31,10 @@ class UnknownStudy(TriagedError):
     """No study of this UID was ever received."""
 
 
+class NotPossible(TriagedError):
+    """The study is not in a state in which this can be done; the message says which."""
+
+
 class ClaimLost(TriagedError):
     """The study is no longer this worker's: the claim went stale or its input changed under it."""
 

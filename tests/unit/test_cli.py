@@ -206,6 +206,15 @@ def test_requeue_starts_again_from_the_beginning_whatever_came_of_it(admin: Admi
     assert (event.kind, event.detail) == ("requeued", {"by": "dr.a"})
 
 
+def test_requeue_is_refused_in_a_line_where_the_images_are_gone(admin: Admin) -> None:
+    admin.house.store.studies.images_removed(SICK, why="older than retention_days", now=START)
+    before = admin.house.study(SICK)
+    ran = admin.run("requeue", SICK)
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith(f"{SICK}: its images were removed")
+    assert admin.house.study(SICK) == before
+
+
 def test_requeue_of_deliveries_sends_what_was_parked_and_analyses_nothing(admin: Admin) -> None:
     deliveries = admin.house.store.deliveries
     deliveries.park(deliveries.of(SICK)[0], error="refused", now=START)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from triaged.clock import Now
-from triaged.errors import ClaimLost
+from triaged.errors import ClaimLost, NotPossible
 from triaged.records import Claim, Outcome, Place, PlannedDelivery, StudyState
 from triaged.store import rows
 from triaged.store.studies import SELECT
@@ -190,15 +190,26 @@ class Queue:
         return [row["claim_token"] for row in found]
 
     def requeue(self, study_uid: str, *, by: str, now: Now) -> None:
-        """Analyse again from the beginning, whatever the outcome was. Raises UnknownStudy."""
+        """Analyse again from the beginning, whatever the outcome was. Raises NotPossible, UnknownStudy."""
         with self._store.atomic():
-            self._store.studies.get(study_uid)
+            self._require_requeueable(study_uid)
             self._store.execute(
                 """UPDATE studies SET generation = generation + 1, settled_generation = generation + 1, attempts = 0,
                        claim_token = NULL, claimed_by = NULL, state = 'ready' WHERE study_uid = ?""",
                 (study_uid,),
             )
             self._store.events.add("requeued", now, study_uid=study_uid, detail={"by": by})
+
+    def _require_requeueable(self, study_uid: str) -> None:
+        """What is not there, or not all there, would end as a worse result than the one that it replaces."""
+        study = self._store.studies.get(study_uid)
+        if study.state is StudyState.RECEIVING:
+            raise NotPossible("its images are still arriving: it will be analysed when they are complete")
+        if study.state is StudyState.WITHDRAWN:
+            raise NotPossible(f"it was withdrawn: {study.reason}")
+        removed = self._store.row("SELECT images_removed_at AS at FROM studies WHERE study_uid = ?", (study_uid,))
+        if removed is not None and removed["at"] is not None:
+            raise NotPossible("its images were removed after their time: send it again, and it will be analysed")
 
     def _hold(self, claim: Claim) -> None:
         held = self._store.row("SELECT 1 FROM studies WHERE claim_token = ?", (claim.token,))

@@ -10,15 +10,11 @@ from datetime import timedelta
 
 from triaged.clock import Now
 from triaged.config import Config
-from triaged.errors import AlreadyClaimed, TriagedError, UnknownStudy
+from triaged.errors import AlreadyClaimed, NotPossible, UnknownStudy
 from triaged.records import OrderPriority, Reading, Study, StudyState
 from triaged.store import Store
 from triaged.web import words
 from triaged.worklist.board import change_priority
-
-
-class NotPossible(TriagedError):
-    """The study is not in a state in which this can be done; the message says which."""
 
 
 class Actions:
@@ -95,11 +91,8 @@ class Actions:
 
     def requeue(self, study_uid: str, *, reader: str, now: Now) -> str:
         """Have a study analysed again from the beginning. Raises NotPossible, UnknownStudy."""
-        with self._store.atomic():
-            study = self._store.studies.get(study_uid)
-            if study.state is StudyState.RECEIVING:
-                raise NotPossible("its images are still arriving: it will be analysed when they are complete")
-            self._store.queue.requeue(study_uid, by=reader, now=now)
+        self._store.queue.requeue(study_uid, by=reader, now=now)
+        study = self._store.studies.get(study_uid)
         return f"To be analysed again: {title(study)}"
 
     def withdraw(self, study_uid: str, *, reader: str, reason: str, now: Now) -> str:

@@ -18,11 +18,11 @@ from starlette.responses import Response
 from triaged import __version__
 from triaged.clock import now
 from triaged.config import Config
-from triaged.errors import AlreadyClaimed, TriagedError, UnknownStudy
+from triaged.errors import AlreadyClaimed, NotPossible, TriagedError, UnknownStudy
 from triaged.store import Store
 from triaged.web import api, forms, health, pages
 from triaged.web.access import Access
-from triaged.web.actions import Actions, NotPossible
+from triaged.web.actions import Actions
 from triaged.web.gate import Gate
 from triaged.web.live import Boards, Live
 from triaged.web.parts import Parts

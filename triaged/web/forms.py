@@ -11,9 +11,9 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from triaged.clock import Now, now
+from triaged.errors import NotPossible
 from triaged.records import OrderPriority, Reading
 from triaged.web import access, pages, words
-from triaged.web.actions import NotPossible
 from triaged.web.parts import Parts
 from triaged.web.problem import problem
 

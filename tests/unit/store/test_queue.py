@@ -10,7 +10,7 @@ import pytest
 from tests.unit.store.processes import claim_all
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, planned
 from triaged.clock import Now
-from triaged.errors import ClaimLost, UnknownStudy
+from triaged.errors import ClaimLost, NotPossible, UnknownStudy
 from triaged.records import Claim, OrderPriority, Reading, StudyState
 from triaged.worklist.board import commit_outcome
 
@@ -194,6 +194,24 @@ def test_requeued_failure_is_tried_again_with_its_late_images(house: House) -> N
     study = house.study("1.1")
     assert study.generation == study.settled_generation == study.examined_generation
     assert house.store.studies.pending() == []
+
+
+def test_requeue_is_refused_where_it_would_end_in_less(house: House) -> None:
+    house.ready("1.1")
+    house.finish_next(analysed(findings_of(0.6)))
+    house.store.studies.images_removed("1.1", why="older than retention_days", now=START)
+    house.ready("1.3")
+    house.store.studies.withdraw("1.3", reason="wrong patient", by="dr.a", now=START)
+    house.arrive("1.2")
+    before = [house.study(uid) for uid in ("1.1", "1.2", "1.3")]
+    for uid, words in (("1.1", "removed"), ("1.2", "still arriving"), ("1.3", "withdrawn: wrong patient")):
+        with pytest.raises(NotPossible, match=words):
+            house.store.queue.requeue(uid, by="admin", now=START)
+    assert [house.study(uid) for uid in ("1.1", "1.2", "1.3")] == before
+    assert "requeued" not in house.store.events.counts_by_kind()
+    house.arrive("1.1", START.later(60))  # they come again
+    house.store.queue.requeue("1.1", by="admin", now=START.later(70))
+    assert house.study("1.1").state is StudyState.READY
 
 
 def test_withdrawn_study_is_neither_claimed_nor_finished(house: House) -> None:
