@@ -203,11 +203,12 @@ def requeue(
             if deliveries:
                 store.studies.get(uid)
                 store.deliveries.unpark(uid, by=by or whoever(), now=now())
-            else:
+                continue
+            try:
                 store.queue.requeue(uid, by=by or whoever(), now=now())
-
             except NotPossible as error:
                 _fail(f"{uid}: {error}")
+
 
 @app.command()
 def repair(config: ConfigPath, as_json: AsJson = False) -> None:
