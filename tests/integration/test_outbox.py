@@ -127,6 +127,17 @@ def test_a_new_revision_during_encoding_keeps_the_old_one_home(house: House, pac
     assert pacs.sop_uids(study) == sorted(d.sop_uid for d in house.deliveries(study, 2).values())
 
 
+def test_the_making_of_a_revisions_results_is_told_once_with_its_time(house: House, pacs: Orthanc) -> None:
+    study = house.analysed("A")
+    house.deliver_all()
+    house.outbox()._encode(list(house.deliveries(study).values()))
+    (made,) = [e for e in house.store.events.of(study) if e.kind == "encoded"]
+    assert (made.detail["revision"], made.detail["objects"]) == (1, 3)
+    assert isinstance(made.detail["seconds"], float)
+    kinds = house.kinds(study)
+    assert kinds.index("analysed") < kinds.index("encoded") < kinds.index("delivered")
+
+
 def test_what_is_encoded_is_not_encoded_again(house: House, pacs: Orthanc) -> None:
     study = house.analysed("once")
     encode(house.store, house.spool, house.config, list(house.deliveries(study).values()))

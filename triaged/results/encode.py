@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from triaged import artefacts
+from triaged import artefacts, clock
 from triaged.artefacts import sync
+from triaged.clock import Now
 from triaged.config import Config
 from triaged.errors import DeliveryError
 from triaged.intake.spool import Spool
@@ -37,7 +39,14 @@ MEMORY_BYTES = 256 << 20
 MEMORY_BYTES_PER_VOXEL = 1
 
 
-def encode(store: Store, spool: Spool, config: Config, deliveries: Sequence[Delivery]) -> None:
+def encode(
+    store: Store,
+    spool: Spool,
+    config: Config,
+    deliveries: Sequence[Delivery],
+    *,
+    clock: Callable[[], Now] = clock.now,
+) -> None:
     """Make every object of the revision that `deliveries`, of one study and revision, belong to.
 
     The bytes are on disk, then in the rows. Does nothing where they already are. Raises DeliveryError: permanent where
@@ -45,6 +54,7 @@ def encode(store: Store, spool: Spool, config: Config, deliveries: Sequence[Deli
     """
     if all(d.path is not None for d in deliveries):
         return
+    began = time.perf_counter()
     study_uid, revision = deliveries[0].study_uid, deliveries[0].revision
     planned = [d for d in store.deliveries.of(study_uid) if d.revision == revision]
     wanted = result_input(store, spool, config, study_uid, revision)
@@ -53,13 +63,15 @@ def encode(store: Store, spool: Spool, config: Config, deliveries: Sequence[Deli
         warnings.simplefilter("ignore")  # pydicom quotes the values it warns about, and a name is a value
         built = build_results(wanted, [d.role for d in planned])
     try:
-        made = {d.delivery_id: _write(folder, d, built[d.role]) for d in planned if d.path is None}
+        made = [(d, *_write(folder, d, built[d.role])) for d in planned if d.path is None]
         sync(folder)
     except OSError as error:  # a full disk, most likely: it will not be full for ever
         raise DeliveryError(f"the encoded results cannot be written: {error.strerror}", permanent=False) from error
-    with store.atomic():
-        for delivery_id, (path, sha256) in made.items():
-            store.deliveries.encoded(delivery_id, path=str(path.relative_to(config.storage.path)), sha256=sha256)
+    store.deliveries.encoded(
+        [(d, str(path.relative_to(config.storage.path)), sha256) for d, path, sha256 in made],
+        seconds=round(time.perf_counter() - began, 3),
+        now=clock(),
+    )
 
 
 def result_input(store: Store, spool: Spool, config: Config, study_uid: str, revision: int) -> ResultInput:

@@ -126,7 +126,8 @@ class Outbox:
 
     def _encode(self, batch: Sequence[Delivery]) -> None:
         for revision in sorted({d.revision for d in batch}):
-            encode(self._store, self._spool, self._config, [d for d in batch if d.revision == revision])
+            wanted = [d for d in batch if d.revision == revision]
+            encode(self._store, self._spool, self._config, wanted, clock=self._clock)
 
     def _still_wanted(self, study_uid: str) -> bool:
         """Encoding takes seconds: if images came meanwhile, the objects wait for what becomes of them."""

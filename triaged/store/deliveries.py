@@ -103,12 +103,18 @@ class Deliveries:
         )
         return [rows.delivery(row) for row in found]
 
-    def encoded(self, delivery_id: int, *, path: str, sha256: str) -> None:
-        """The bytes are on disk, synced; from now on these bytes are what is sent and resent."""
+    def encoded(self, made: Sequence[tuple[Delivery, str, str]], *, seconds: float, now: Now) -> None:
+        """The bytes of one revision's objects, each with its path and sha256, are on disk, synced: what is sent and
+        resent from now on. `seconds` is what making all of them took."""
+        first = made[0][0]
         with self._store.atomic():
-            self._store.execute(
-                "UPDATE deliveries SET path = ?, sha256 = ? WHERE delivery_id = ?", (path, sha256, delivery_id)
-            )
+            for delivery, path, sha256 in made:
+                self._store.execute(
+                    "UPDATE deliveries SET path = ?, sha256 = ? WHERE delivery_id = ?",
+                    (path, sha256, delivery.delivery_id),
+                )
+            detail: dict[str, object] = {"revision": first.revision, "objects": len(made), "seconds": seconds}
+            self._store.events.add("encoded", now, study_uid=first.study_uid, detail=detail)
 
     def sending(self, delivery_id: int) -> bool:
         """The object goes out now. False where it is no longer waiting: superseded since it was found due."""

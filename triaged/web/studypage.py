@@ -37,16 +37,19 @@ DELIVERIES = {
 EVENTS = {
     "received": "first image received",
     "series": "series received",
+    "conflicting_version": "image came again with other content",
     "ready": "complete",
     "late_images_settled": "late images complete",
     "claimed": "analysis begun",
     "released": "analysis given up",
     "reopened": "analysis begun again",
+    "analysed_again_in_vain": "not analysed again: the earlier result stands",
     "selection_unchanged": "late images do not change the result",
     "analysed": "report committed",
     "not_analysed": "not analysed",
     "failed": "analysis failed",
     "requeued": "to be analysed again",
+    "encoded": "results made",
     "sent_results_void": "results in the PACS hold no longer",
     "delivered": "accepted by the PACS",
     "delivery_confirmed": "confirmed in the PACS",
@@ -75,6 +78,7 @@ MILESTONES = {
     "analysed": "Report committed",
     "not_analysed": "Outcome committed: not analysed",
     "failed": "Outcome committed: failed",
+    "encoded": "Results made",
     "delivered": "Result accepted by the PACS",
 }
 
@@ -161,7 +165,7 @@ def study_page(store: Store, config: Config, board: Board, study_uid: str, now: 
         flags=tuple(FLAGS[flag] for flag in study.findings.flags) if study.findings else (),
         models=_models(study.findings),
         milestones=milestones,
-        stages=_stages(study.findings),
+        stages=_stages(study.findings, events),
         total=total,
         deliveries=tuple(_delivery(d, now) for d in deliveries),
         has_parked=any(d.state is DeliveryState.PARKED for d in deliveries),
@@ -293,9 +297,12 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else words.duration(seconds)
 
 
-def _stages(findings: Findings | None) -> tuple[tuple[str, float, float], ...]:
-    """(stage, seconds, share of the longest in percent)."""
-    seconds = findings.provenance.seconds if findings else {}
+def _stages(findings: Findings | None, events: list[Event]) -> tuple[tuple[str, float, float], ...]:
+    """(stage, seconds, share of the longest in percent), those of the analysis and then the making of its results."""
+    seconds = dict(findings.provenance.seconds) if findings else {}
+    made = [e.detail["seconds"] for e in events if e.kind == "encoded"]
+    if findings and made and isinstance(made[-1], float):
+        seconds["encode"] = made[-1]
     longest = max(seconds.values(), default=0.0) or 1.0
     return tuple((name.replace("_", " "), value, 100 * value / longest) for name, value in seconds.items())
 

@@ -78,7 +78,7 @@ def test_same_object_of_a_new_revision_is_not_sent_twice(house: House) -> None:
 
 def test_object_that_returns_after_being_superseded_is_delivered(house: House) -> None:
     _revise(house, "A", 0)
-    house.store.deliveries.encoded(_sr(house, "A").delivery_id, path="results/a.dcm", sha256="a" * 64)
+    house.store.deliveries.encoded([(_sr(house, "A"), "results/a.dcm", "a" * 64)], seconds=1.5, now=START)
     _revise(house, "B", 5)
     _revise(house, "A", 10)
     assert _states(house) == {"A.1": DeliveryState.WAITING, "B.1": DeliveryState.SUPERSEDED}
