@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -211,6 +211,23 @@ def requeue(
 
 
 @app.command()
+def dismiss(
+    config: ConfigPath,
+    study_uids: Annotated[list[str], typer.Argument(help="Study Instance UIDs.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; goes into the event log.")],
+    by: Who = "",
+) -> None:
+    """Give up results that could not be delivered: they are not sent, and keep no images from being removed."""
+    if not reason.strip():
+        _fail("to give up a result needs a reason")
+    with _opened(config) as (_, store):
+        for uid in study_uids:
+            store.studies.get(uid)
+            n = store.deliveries.dismiss(uid, by=by or whoever(), reason=reason.strip(), now=now())
+            out.print(f"{uid}: {n} not to be sent", highlight=False)
+
+
+@app.command()
 def repair(config: ConfigPath, as_json: AsJson = False) -> None:
     """Make a lost or damaged database usable again, from its last copy and the images. The daemon must not run."""
     from triaged.repair import repair as mend
@@ -312,19 +329,27 @@ def demo(
     as_json: AsJson = False,
     web_port: Annotated[int, typer.Option(help="Port of the board; 0 asks the system.")] = 8080,
     keep: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
+    pacs: Annotated[Literal["auto", "orthanc", "small"], typer.Option(help="small: built in.")] = "auto",
 ) -> None:
     """Show the whole thing with synthetic studies: a PACS, the daemon, the reordered list, results stored back."""
     from triaged.demo import Demo
+    from triaged.demo_pacs import PacsKind
 
-    demonstration = Demo(say=lambda words: err.print(words, highlight=False), web_port=web_port, folder=keep)
+    def say(words: str) -> None:
+        err.print(words, highlight=False)
+
+    demonstration = Demo(say=say, web_port=web_port, folder=keep, pacs=PacsKind(pacs))
     with demonstration:
-        report = demonstration.run()
+        try:
+            report = demonstration.run()
+        except TriagedError as error:
+            _fail(str(error))
         if as_json:
             _print_json(report.as_json())
         else:
             print_worklist(report.after)
         if not exit_when_done:
-            err.print(f"\nThe board: {demonstration.board_url}   (Ctrl-C ends the demonstration)", highlight=False)
+            say(f"\nThe board: {demonstration.board_url}   (Ctrl-C ends the demonstration)")
             demonstration.wait()
     raise typer.Exit(0 if report.complete else 1)
 

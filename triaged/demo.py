@@ -14,7 +14,7 @@ from typing import Self
 from training.phantom.demo import STAT_DESCRIPTION, DemoStudy, demonstration_studies
 from triaged.clock import now
 from triaged.config import Config, parse
-from triaged.demo_pacs import DemoPacs, demo_pacs, send_files
+from triaged.demo_pacs import DemoPacs, PacsKind, demo_pacs, send_files
 from triaged.errors import TriagedError
 from triaged.records import Delivery, DeliveryState, Study
 from triaged.runtime import Runtime, read_runtime
@@ -88,8 +88,19 @@ class Report:
 class Demo:
     """The demonstration's house of cards: set up on entry, taken down on exit."""
 
-    def __init__(self, *, say: Callable[[str], None], web_port: int = 8080, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        say: Callable[[str], None],
+        web_port: int = 8080,
+        folder: Path | None = None,
+        pacs: PacsKind = PacsKind.AUTO,
+        draw: Callable[[Path], list[DemoStudy]] = demonstration_studies,
+    ) -> None:
+        """`draw` writes the studies below a folder and lists them in order of arrival."""
         self._say = say
+        self._kind = pacs
+        self._draw = draw
         self._web_port = web_port
         self._kept = folder
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -121,13 +132,13 @@ class Demo:
 
     def run(self) -> Report:
         """From nothing to every result in the PACS. Raises TriagedError where a part does not come up."""
-        pacs = self._pacs = demo_pacs(self._folder / "pacs")
+        pacs = self._pacs = demo_pacs(self._folder / "pacs", self._kind)
         pacs.start()
         self._say(f"PACS: {pacs.name}, AE title {pacs.ae_title}, port {pacs.port}")
         self._serve(pacs)
         self._say(f"triaged: DICOM port {self._runtime.dicom_port}, board {self.board_url}")
         self._say("drawing synthetic studies ...")
-        studies = demonstration_studies(self._folder / "studies")
+        studies = self._draw(self._folder / "studies")
         with Store(self.config.database) as store:
             for study in studies:
                 send_files(study.paths, port=pacs.port, called=pacs.ae_title, calling="SCANNER")

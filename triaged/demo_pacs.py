@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,10 +42,22 @@ class DemoPacs(Protocol):
     def stop(self) -> None: ...
 
 
-def demo_pacs(folder: Path) -> DemoPacs:
-    """Orthanc where it is installed, else the small PACS."""
+class PacsKind(StrEnum):
+    """Which PACS takes part. AUTO: Orthanc where it is installed, else the small one."""
+
+    AUTO = "auto"
+    ORTHANC = "orthanc"
+    SMALL = "small"
+
+
+def demo_pacs(folder: Path, kind: PacsKind = PacsKind.AUTO) -> DemoPacs:
+    """The PACS asked for. Raises TriagedError where Orthanc is wanted and not installed."""
     program = shutil.which("Orthanc") or shutil.which("Orthanc", path=ORTHANC_PLACES)
-    return SmallPacs(folder) if program is None else OrthancPacs(program, folder)
+    if program is not None and kind is not PacsKind.SMALL:
+        return OrthancPacs(program, folder)
+    if kind is PacsKind.ORTHANC:
+        raise TriagedError("Orthanc is not installed")
+    return SmallPacs(folder)
 
 
 def send_files(paths: Sequence[Path], *, port: int, called: str, calling: str, host: str = "127.0.0.1") -> None:

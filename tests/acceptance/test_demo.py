@@ -1,0 +1,184 @@
+"""`triaged demo --exit --json`: the whole thing without a person, with Orthanc and with the small PACS of our own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support import peer
+from training.phantom.demo import PLANS, STAT_DESCRIPTION, DemoStudy
+from training.phantom.dicom import StudyInfo, Syntax, uid_for
+from training.phantom.study import SMALL, Options, small_study
+from triaged.demo import Demo, Report
+from triaged.demo_pacs import PacsKind
+
+pytestmark = pytest.mark.timeout(400)  # fourteen studies are drawn, sent, analysed and delivered: a minute on two cores
+
+ROLES = {"seg", "sr", "picture"}
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "triaged", "demo", "--exit", "--json", "--web-port", "0", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=380)
+
+
+# -- the demonstration itself -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    said: dict[str, Any]
+    stderr: str
+    folder: Path
+
+    @property
+    def items(self) -> dict[str, dict[str, Any]]:
+        return {item["study_uid"]: item for item in self.said["worklist"]}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    peer("Orthanc")
+    folder = tmp_path_factory.mktemp("demo")
+    ran = demo("--keep", str(folder), "--pacs", "orthanc")
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    return Shown(json.loads(ran.stdout), ran.stderr, folder)
+
+
+def test_the_demonstration_completes_with_a_real_pacs(shown: Shown) -> None:
+    assert shown.said["complete"] is True
+    assert shown.said["synthetic"] is True, "nobody may take it for a result"
+    assert shown.said["pacs"] == "Orthanc"
+    assert len(shown.said["sent"]) == len(PLANS) >= 12
+    assert set(shown.items) == {entry["study_uid"] for entry in shown.said["sent"]}
+
+
+def test_every_study_ends_as_it_was_drawn_to_end(shown: Shown) -> None:
+    for plan, entry in zip(PLANS, shown.said["sent"], strict=True):
+        item = shown.items[entry["study_uid"]]
+        assert (item["state"], item["reason_code"] or "") == (plan.state, plan.reason), plan.kind
+        assert entry["expected_state"] == plan.state
+    kinds = [entry["kind"] for entry in shown.said["sent"]]
+    assert {"undecodable", "not a chest", "one lung opaque", "normal, STAT by rule"} <= set(kinds)
+
+
+def test_the_list_is_in_another_order_than_it_came_in(shown: Shown) -> None:
+    said = shown.said
+    assert said["order_after"] == [item["study_uid"] for item in said["worklist"]]
+    assert sorted(said["order_before"]) == sorted(said["order_after"])
+    assert said["order_before"] != said["order_after"]
+
+
+def test_stat_stays_first_and_the_promoted_stand_by_their_true_severity(shown: Shown) -> None:
+    truth = {entry["study_uid"]: entry["true_affected_percent"] for entry in shown.said["sent"]}
+    items = shown.said["worklist"]
+    assert items[0]["order_priority"] == "STAT"
+    promoted = [item["study_uid"] for item in items if item["due_at"] < item["baseline_due_at"]]
+    assert len(promoted) >= 6
+    assert promoted == sorted(promoted, key=lambda uid: truth[uid], reverse=True)
+    assert items[1]["study_uid"] == max(truth, key=lambda uid: truth[uid] if uid in promoted else -1.0)
+    assert items[1]["ct_grade"] in {"CT-3", "CT-4"}
+    last = items.index(next(item for item in items if item["study_uid"] == promoted[-1]))
+    assert last == len(promoted), "whoever is not promoted stands below"
+
+
+def test_what_was_found_is_what_was_drawn(shown: Shown) -> None:
+    """Thresholding with classical lungs loses some of what touches the pleura; it must not lose the order of size."""
+    truth = {entry["study_uid"]: entry["true_affected_percent"] for entry in shown.said["sent"]}
+    assert len(shown.said["scored"]) == sum(plan.state == "analysed" for plan in PLANS)
+    for item in shown.said["scored"]:
+        assert item["affected_percent"] == pytest.approx(truth[item["study_uid"]], abs=20)
+        if truth[item["study_uid"]] == 0:
+            assert item["ct_grade"] == "CT-0"
+
+
+def test_every_result_is_in_the_pacs_once(shown: Shown) -> None:
+    delivered = shown.said["delivered"]
+    scored = {item["study_uid"] for item in shown.said["scored"]}
+    assert all(entry["in_pacs"] for entry in delivered)
+    assert {(entry["study_uid"], entry["role"]) for entry in delivered} == {(u, r) for u in scored for r in ROLES}
+    assert len({entry["sop_uid"] for entry in delivered}) == len(delivered) == 3 * len(scored)
+
+
+def test_it_leaves_no_process_and_no_identity_behind(shown: Shown) -> None:
+    left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(shown.folder) in " ".join(p.info["cmdline"] or [])]
+    assert left == []
+    assert "Demo^" not in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+# -- with the PACS of our own -------------------------------------------------------------------------------------
+
+
+def three(folder: Path) -> list[DemoStudy]:
+    """Mild, severe and undecodable, small enough to be drawn in a moment."""
+    made = []
+    wanted = (("mild", 0.1, Syntax.EXPLICIT), ("severe", 0.45, Syntax.JPEG_LS), ("undecodable", 0.1, Syntax.GARBAGE))
+    for kind, right, syntax in wanted:
+        info = StudyInfo(study_uid=uid_for("small demo", kind))
+        scan = SMALL if syntax is not Syntax.GARBAGE else replace(SMALL, slices=12)
+        study = small_study(
+            folder / kind, seed=3, right=right, info=info, options=Options(scans=(scan,), syntax=syntax)
+        )
+        is_good = syntax is not Syntax.GARBAGE
+        made.append(
+            DemoStudy(
+                study_uid=study.study_uid,
+                kind=kind,
+                patient_name=info.patient_name,
+                patient_id=info.patient_id,
+                accession_number=info.accession_number,
+                study_description=info.study_description,
+                priority="",
+                state="analysed" if is_good else "not_analysed",
+                reason="" if is_good else "syntax",
+                right_fraction=study.truth.right_fraction,
+                left_fraction=study.truth.left_fraction,
+                paths=study.paths,
+            )
+        )
+    return made
+
+
+def test_without_orthanc_the_small_pacs_does(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Demo(say=said.append, web_port=0, folder=tmp_path, pacs=PacsKind.SMALL, draw=three) as running:
+        report = running.run()
+    assert isinstance(report, Report)
+    assert report.complete
+    assert "built-in" in report.pacs
+    mild, severe, undecodable = report.sent
+    assert report.before == [mild["study_uid"], severe["study_uid"], undecodable["study_uid"]]
+    assert report.after[0]["study_uid"] == severe["study_uid"]
+    assert {entry["study_uid"] for entry in report.delivered} == {mild["study_uid"], severe["study_uid"]}
+    assert all(entry["in_pacs"] for entry in report.delivered)
+    assert len(report.delivered) == 2 * len(ROLES)
+    assert "delivered: 6 of 6" in said
+
+
+def test_a_board_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = demo("--keep", str(tmp_path), "--pacs", "small", "--web-port", str(taken.getsockname()[1]))
+    assert ran.returncode == 1
+    assert "the daemon did not start" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_pacs_that_there_is_not_is_a_mistake_of_the_caller() -> None:
+    assert demo("--pacs", "dcm4chee").returncode == 2
+
+
+def test_the_plan_holds_what_a_demonstration_must_show() -> None:
+    assert len(PLANS) >= 12
+    assert sum(plan.description == STAT_DESCRIPTION for plan in PLANS) == 1
+    assert {plan.reason for plan in PLANS if plan.state == "not_analysed"} == {"not_chest", "syntax", "lung_opaque"}
