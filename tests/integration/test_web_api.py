@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import httpx
@@ -44,6 +46,13 @@ def api(served: Served) -> Iterator[httpx.Client]:
         yield client
 
 
+def eventually(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 # -- what it says ------------------------------------------------------------------------------------------------
 
 
@@ -74,7 +83,7 @@ def test_the_openapi_description_names_every_route(api: httpx.Client) -> None:
     paths = api.get("/api/openapi.json").json()["paths"]
     actions = ("read", "claim", "release", "pin", "unpin", "unread", "priority")
     wanted = {f"/api/worklist/{{study_uid}}/{action}" for action in actions}
-    wanted |= {f"/api/studies/{{study_uid}}/{action}" for action in ("requeue", "withdraw", "redeliver")}
+    wanted |= {f"/api/studies/{{study_uid}}/{action}" for action in ("requeue", "withdraw", "redeliver", "dismiss")}
     wanted |= {"/api/worklist", "/api/worklist/read", "/api/studies/{study_uid}", "/api/baseline", "/api/status"}
     wanted |= {"/api/events", "/healthz", "/readyz"}
     assert wanted <= set(paths)
@@ -157,6 +166,20 @@ def test_requeue_and_redeliver(served: Served, api: httpx.Client) -> None:
     served.store.deliveries.park(delivery, error="0x0122 SOP class not supported", now=now())
     assert "1 result" in api.post(f"/api/studies/{sample.of('SCHMIDT')}/redeliver").json()["done"]
     assert served.store.deliveries.of(sample.of("SCHMIDT"))[2].state is DeliveryState.WAITING
+
+
+def test_parked_results_are_given_up_for_a_reason(served: Served, api: httpx.Client) -> None:
+    uid = sample.of("SCHMIDT")
+    delivery = served.store.deliveries.of(uid)[2]
+    served.store.deliveries.park(delivery, error="0x0122 SOP class not supported", now=now())
+    assert 'name="reason" required' in api.get(f"/study/{uid}").text.split(f"/study/{uid}/dismiss")[1]
+    assert api.post(f"/api/studies/{uid}/dismiss").status_code == 422
+    assert api.post(f"/api/studies/{uid}/dismiss", json={"reason": " ", "reader": "dr.a"}).status_code == 409
+    done = api.post(f"/api/studies/{uid}/dismiss", json={"reason": "no SEG here", "reader": "dr.a"}).json()["done"]
+    assert done.startswith("1 result not to be sent")
+    event = served.store.events.of(uid)[-1]
+    assert (event.kind, event.detail["by"], event.detail["why"]) == ("delivery_dismissed", "dr.a", "no SEG here")
+    assert f"/study/{uid}/dismiss" not in api.get(f"/study/{uid}").text
 
 
 def test_the_switch_to_baseline_is_audited(served: Served, api: httpx.Client) -> None:
@@ -309,6 +332,35 @@ def test_the_stream_tells_of_changes_by_other_processes_but_not_of_heartbeats(se
     thread.join(10)
     assert heard[-1][1] == "board"
     assert heard[-1][0] - changed < 3
+
+
+def test_the_stream_outlives_a_database_that_cannot_be_read(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triaged.web.live.STATUS_S", 0.5)
+    with serving(tmp_path_factory.mktemp("outage"), cases=sample.CASES[:2]) as served:
+        heard: list[str] = []
+
+        def listen() -> None:
+            with httpx.stream("GET", f"{served.base}/api/events", timeout=30) as stream:
+                for line in stream.iter_lines():
+                    if line.startswith("event: "):
+                        heard.append(line.removeprefix("event: "))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        eventually(lambda: "status" in heard)
+        with closing(sqlite3.connect(served.config.database)) as another:
+            another.execute("ALTER TABLE studies RENAME TO elsewhere")
+            time.sleep(1.5)
+            count = len(heard)
+            another.execute("ALTER TABLE elsewhere RENAME TO studies")
+        eventually(lambda: len(heard) > count)
+        at = now()
+        served.store.reading.claim(served.uids[0], reader="Dr. Z", until=at.utc + timedelta(minutes=5), now=at)
+        eventually(lambda: "board" in heard[count:])
+        served.server.stop()
+        thread.join(10)
 
 
 def test_a_server_with_open_boards_stops_at_once(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -12,6 +16,7 @@ from tests.unit.web import sample
 from tests.unit.web.serving import Served, serving
 from triaged.clock import now
 from triaged.records import OrderPriority, Reading
+from triaged.store.store import PROBE_KEPT_S
 
 PAGES = ("/", "/?compare=1", "/?q=meier", "/rows", "/tab/not_analysed", "/tab/failed", "/tab/reference", "/tab/read")
 MORE_PAGES = ("/tab/withdrawn", "/reader", "/order", f"/study/{sample.uid(3)}", f"/study/{sample.of('SILVA')}")
@@ -239,6 +244,38 @@ def test_an_empty_list_says_when_the_last_study_came(tmp_path_factory: pytest.Te
         page = client.get("/").text
         assert "Analysis is down: order is by arrival" in page
         assert "no new studies are being received" in page
+
+
+def test_a_locked_database_is_a_banner_and_no_page_hangs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(tmp_path_factory.mktemp("locked")) as served, served.client("Dr. A") as client:
+        assert "cannot be written" not in client.get("/").text
+        with closing(sqlite3.connect(served.config.database, isolation_level=None)) as another:
+            another.execute("BEGIN IMMEDIATE")
+            claim = threading.Thread(target=client.post, args=(f"/study/{sample.of('PATEL')}/claim",))
+            claim.start()  # waits for the lock
+            time.sleep(PROBE_KEPT_S + 0.2)
+            began = time.monotonic()
+            with served.client() as other:
+                page = other.get("/").text
+                assert other.get("/readyz").status_code == 503
+            assert time.monotonic() - began < 5
+            another.execute("ROLLBACK")
+        claim.join(30)
+        assert "The database cannot be written" in page
+        assert "PATEL, RAVI" in page
+        assert served.store.studies.get(sample.of("PATEL")).reader == "Dr. A"
+
+
+def test_a_database_that_cannot_be_read_is_said_on_a_page_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serving(tmp_path_factory.mktemp("broken"), cases=sample.CASES[:1]) as served, served.client() as client:
+        with closing(sqlite3.connect(served.config.database)) as another:
+            another.execute("ALTER TABLE studies RENAME TO elsewhere")
+        answer = client.get("/", headers={"Accept": "text/html"})
+        assert answer.status_code == 503
+        assert "The list cannot be read" in answer.text
+        with closing(sqlite3.connect(served.config.database)) as another:
+            another.execute("ALTER TABLE elsewhere RENAME TO studies")
+        assert client.get("/").status_code == 200
 
 
 def test_rows_beyond_the_first_come_as_they_are_asked_for(served: Served) -> None:

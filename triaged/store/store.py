@@ -24,11 +24,16 @@ from triaged.store.schema import migrations
 from triaged.store.studies import Studies
 
 BUSY_TIMEOUT_S = 30.0  # a writer holds the lock for milliseconds; half a minute means that something is broken
+PROBE_S = 1.0  # a disk that is slow to sync keeps a writer this long; longer is worth a line on the board
+PROBE_KEPT_S = 3.0  # every page and every open board asks whether the database takes writes
 WAL_PAUSE_S = 0.02  # between two tries to be the first to open a new database
 
 
 class Store:
-    """One SQLite file. Threads of a process share the connection and take turns; processes open their own.
+    """One SQLite file. Threads of a process share two connections and take turns; processes open their own.
+
+    Who only looks never waits for who writes: a write-ahead log shows the last commit meanwhile, through a connection
+    of its own. Inside `atomic()` one sees what one has written.
 
     Parts: `studies` (what arrived), `queue` (what is to be analysed), `reading` (the list), `deliveries` (what goes
     back), `events` (what happened). Nothing is written outside `atomic()`.
@@ -41,15 +46,18 @@ class Store:
         """
         self.path = path
         self._lock = threading.RLock()
+        self._look_lock = threading.Lock()
+        self._probe_lock = threading.Lock()
+        self._writer: int | None = None  # the thread that is inside `atomic()`
+        self._probed: tuple[float, bool] | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
+            self._connection = self._open()
             self._switch_to_wal()
+            self._looker = self._open()
             for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
+            self._looker.execute("PRAGMA query_only = ON")
             self._migrate()
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"the database {path} cannot be opened: {error}") from error
@@ -58,6 +66,11 @@ class Store:
         self.queue = Queue(self)
         self.reading = ReadingList(self)
         self.deliveries = Deliveries(self)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        return connection
 
     def _switch_to_wal(self) -> None:
         # Of several processes that open a new database at once, SQLite turns all but one away from this switch, and
@@ -91,6 +104,7 @@ class Store:
                 yield
                 return
             self._run("BEGIN IMMEDIATE")
+            self._writer = threading.get_ident()
             try:
                 yield
                 self._run("COMMIT")
@@ -100,13 +114,32 @@ class Store:
                 with suppress(sqlite3.OperationalError):
                     self._connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._writer = None
 
-    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    @contextmanager
+    def _as_ours(self) -> Iterator[None]:
         """Raises StorageError where the file is locked for too long, full, read-only or broken."""
         try:
-            return self._connection.execute(sql, parameters)
-        except sqlite3.OperationalError as error:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a mistake of ours, not the file's
+        except sqlite3.DatabaseError as error:
             raise StorageError(f"the database {self.path} cannot be used: {error}") from error
+
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        """The connection to read by. Raises StorageError as `_as_ours` does."""
+        with self._as_ours():
+            if self._writer == threading.get_ident():
+                yield self._connection
+            else:
+                with self._look_lock:
+                    yield self._looker
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        with self._as_ours():
+            return self._connection.execute(sql, parameters)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one writing statement inside `atomic()`; returns the number of rows it touched."""
@@ -115,19 +148,18 @@ class Store:
         return self._run(sql, parameters).rowcount
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._run(sql, parameters).fetchall()
+        with self._looking() as connection:
+            return connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
-        with self._lock:
-            found: sqlite3.Row | None = self._run(sql, parameters).fetchone()
+        with self._looking() as connection:
+            found: sqlite3.Row | None = connection.execute(sql, parameters).fetchone()
             return found
 
     def change_mark(self) -> str:
         """A text that differs whenever anything was committed, by this process or another."""
-        with self._lock:
-            version = self._run("PRAGMA data_version").fetchone()[0]
-            return f"{version}.{self._connection.total_changes}"
+        with self._as_ours(), self._look_lock:
+            return str(self._looker.execute("PRAGMA data_version").fetchone()[0])
 
     def setting(self, name: str, default: Any = None) -> Any:
         found = self.row("SELECT value FROM settings WHERE name = ?", (name,))
@@ -165,14 +197,25 @@ class Store:
             self.events.add("baseline_on" if on else "baseline_off", now, detail={"by": by})
 
     def writable(self) -> bool:
-        """Whether the file takes writes: not locked, not read-only, not broken. A full disk shows in its free space."""
-        with self._lock:
-            try:
-                self._run("BEGIN IMMEDIATE")
-                self._run("ROLLBACK")
-            except StorageError:
-                return False
-            return True
+        """Whether the file takes writes: not locked, not read-only, not broken. A full disk shows in its free space.
+
+        The answer is up to PROBE_KEPT_S old, and comes after PROBE_S at the latest.
+        """
+        with self._probe_lock:
+            if self._probed is None or time.monotonic() - self._probed[0] > PROBE_KEPT_S:
+                takes_writes = self._takes_writes()
+                self._probed = (time.monotonic(), takes_writes)
+            return self._probed[1]
+
+    def _takes_writes(self) -> bool:
+        try:
+            uri = f"{self.path.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(uri, uri=True, timeout=PROBE_S, isolation_level=None)) as probe:
+                probe.execute("BEGIN IMMEDIATE")
+                probe.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        return True
 
     def backup(self, target: Path) -> None:
         """An online copy of the database that another process may be writing to."""
@@ -180,8 +223,9 @@ class Store:
             self._connection.backup(copy)
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._look_lock:
             self._connection.close()
+            self._looker.close()
 
     def __enter__(self) -> Self:
         return self

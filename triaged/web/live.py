@@ -78,6 +78,7 @@ class Live:
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._seen = ""  # the fingerprint of the list that open boards were told of
         self._version = 0
         self._open_streams = 0
 
@@ -87,33 +88,44 @@ class Live:
             self._thread.join()
 
     def _watch(self) -> None:
-        mark, fingerprint = self._boards.mark(), self._boards.fingerprint(now())
-        while not self._stopping.wait(WATCH_S):
-            if not self._open_streams or self._boards.mark() == mark:
-                continue
-            try:
-                mark = self._boards.mark()
-                seen = self._boards.fingerprint(now())
-            except (TriagedError, sqlite3.Error):  # boards still refresh by themselves
-                log.exception("the list could not be read for open boards")
-                continue
-            if seen != fingerprint:
-                fingerprint = seen
-                self._version += 1
+        mark = ""
+        while not self._stopping.is_set():
+            if self._open_streams:
+                mark = self._look(mark)
+            self._stopping.wait(WATCH_S)
+
+    def _look(self, mark: str) -> str:
+        """Look at the list where anything was committed since `mark`; returns the mark that was seen."""
+        try:
+            newer = self._boards.mark()
+            if newer == mark:
+                return mark
+            seen = self._boards.fingerprint(now())
+        except (TriagedError, sqlite3.Error):  # boards still refresh by themselves
+            log.exception("the list could not be read for open boards")
+            self._stopping.wait(STATUS_S)
+            return mark
+        if self._seen and seen != self._seen:
+            self._version += 1
+        self._seen = seen
+        return newer
 
     async def stream(self) -> AsyncIterator[str]:
         """Server-sent events: `board` when the list shows something new, `status` every few seconds."""
+        self._open_streams += 1
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="board-watch", daemon=True)
                 self._thread.start()
-        self._open_streams += 1
         try:
             version, waited_s, lived_s = self._version, STATUS_S, 0.0
             while not self._stopping.is_set() and lived_s < STREAM_S:
                 if waited_s >= STATUS_S:
                     waited_s = 0.0
-                    yield _event("status", await asyncio.to_thread(self._status))
+                    try:
+                        yield _event("status", await asyncio.to_thread(self._status))
+                    except TriagedError:  # silence is what a board takes for trouble; it says so by itself
+                        log.exception("the state of the daemon could not be read for an open board")
                 if self._version != version:
                     version = self._version
                     yield _event("board", {"version": version})

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from triaged import artefacts
 from triaged.clock import now
-from triaged.errors import UnknownStudy
+from triaged.errors import TriagedError, UnknownStudy
 from triaged.store.reading import Tab
 from triaged.web import listing, words
 from triaged.web.access import reader_of
@@ -65,8 +65,12 @@ def frame(parts: Parts, request: Request) -> dict[str, object]:
 
 
 def message(parts: Parts, request: Request, status: int, detail: str) -> Response:
-    """A plain page that says one thing: a refusal, mostly."""
-    context = {**frame(parts, request), "status": status, "detail": detail}
+    """A plain page that says one thing: a refusal, mostly. Where nothing can be read, it stands alone."""
+    context: dict[str, object] = {"status": status, "detail": detail}
+    try:
+        context |= frame(parts, request)
+    except TriagedError:  # what is to be said may be just this
+        return parts.templates.TemplateResponse(request, "alone.html", context, status_code=status)
     return parts.templates.TemplateResponse(request, "message.html", context, status_code=status)
 
 

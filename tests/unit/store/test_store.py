@@ -6,7 +6,9 @@ import multiprocessing
 import signal
 import sqlite3
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,11 @@ def _value(store: Store, sql: str) -> object:
 
 
 def test_commits_are_durable_by_setting(house: House) -> None:
-    assert _value(house.store, "PRAGMA journal_mode") == "wal"
-    assert _value(house.store, "PRAGMA synchronous") == 2  # FULL
-    assert _value(house.store, "PRAGMA foreign_keys") == 1
-    assert _value(house.store, "PRAGMA busy_timeout") == 30_000
+    with house.store.atomic():  # the connection that writes
+        assert _value(house.store, "PRAGMA journal_mode") == "wal"
+        assert _value(house.store, "PRAGMA synchronous") == 2  # FULL
+        assert _value(house.store, "PRAGMA foreign_keys") == 1
+        assert _value(house.store, "PRAGMA busy_timeout") == 30_000
 
 
 def test_write_outside_a_transaction_is_refused(house: House) -> None:
@@ -76,7 +79,8 @@ def test_failed_commit_leaves_no_transaction_for_the_next_to_join(house: House) 
 def test_full_disk_is_a_storage_error_and_loses_nothing(house: House) -> None:
     house.arrive("1.1")
     pages = _value(house.store, "PRAGMA page_count")
-    house.store.row(f"PRAGMA max_page_count = {pages}")
+    with house.store.atomic():
+        house.store.row(f"PRAGMA max_page_count = {pages}")
 
     def fill() -> None:
         with house.store.atomic():
@@ -85,7 +89,8 @@ def test_full_disk_is_a_storage_error_and_loses_nothing(house: House) -> None:
 
     with pytest.raises(StorageError, match="full"):
         fill()
-    house.store.row("PRAGMA max_page_count = 1000000")
+    with house.store.atomic():
+        house.store.row("PRAGMA max_page_count = 1000000")
     assert [s.study_uid for s in house.store.studies.all()] == ["1.1"]
     house.arrive("1.3")
     assert len(house.store.studies.all()) == 2
@@ -140,6 +145,50 @@ def test_killed_writer_leaves_a_consistent_file(tmp_path: Path) -> None:
         house = House(store, config_of(tmp_path))
         house.arrive("1.3")  # and the lock is free
         assert house.study("1.3").arrival_seq == 2
+
+
+def test_who_only_looks_waits_for_no_writer(house: House) -> None:
+    house.arrive("1.1")
+    tries, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        tries.set()
+        house.arrive("1.2")
+        done.set()
+
+    with closing(sqlite3.connect(house.config.database, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert tries.wait(5)
+        time.sleep(0.2)  # by now it waits for the other's lock
+        began = time.monotonic()
+        assert [s.study_uid for s in house.store.studies.all()] == ["1.1"]
+        house.store.change_mark()
+        assert not house.store.writable()
+        assert time.monotonic() - began < 5
+        assert not done.is_set()
+        another.execute("ROLLBACK")
+    writer.join(30)
+    assert [s.study_uid for s in house.store.studies.all()] == ["1.1", "1.2"]
+
+
+def test_whether_it_takes_writes_is_asked_again_after_a_while(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert house.store.writable()
+    with closing(sqlite3.connect(house.config.database, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        assert house.store.writable()  # what was found a moment ago
+        monkeypatch.setattr("triaged.store.store.PROBE_KEPT_S", 0.0)
+        assert not house.store.writable()
+        another.execute("ROLLBACK")
+    assert house.store.writable()
+
+
+def test_a_broken_table_is_a_storage_error(house: House) -> None:
+    with closing(sqlite3.connect(house.config.database)) as another:
+        another.execute("ALTER TABLE studies RENAME TO elsewhere")
+    with pytest.raises(StorageError, match="cannot be used"):
+        house.store.studies.all()
 
 
 def test_change_mark_moves_with_any_commit_and_only_then(house: House) -> None:

@@ -16,6 +16,7 @@ from triaged.config import Config
 from triaged.store import Store
 from triaged.web.app import create_app
 from triaged.web.serve import WebServer
+from triaged.web.status import DaemonStatus
 
 
 @dataclass
@@ -46,7 +47,11 @@ def serving(
         registry = CollectorRegistry()
         Counter("triaged_sample", "One", registry=registry).inc()
         changed: dict[str, object] = {}
-        app = create_app(config, store, status=lambda: sample.status(**changed), registry=registry)
+
+        def status() -> DaemonStatus:
+            return sample.status(**({"database_writable": store.writable()} | changed))
+
+        app = create_app(config, store, status=status, registry=registry)
         server = WebServer(app, "127.0.0.1", 0)
         server.start()
         try:
