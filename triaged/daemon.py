@@ -142,6 +142,8 @@ class Daemon:
         for token in self.store.queue.tokens():
             self.store.queue.release(token, why="the daemon was restarted", count_attempt=True, now=at)
         realign(self.store, self.config, at)
+        sent = self.config.results.send if self.config.delivers else ()
+        self.store.deliveries.drop_all_but(sent, why="the settings do not deliver it any more", now=at)
 
     def _launch(self, child: Child, drain_limit_s: float, house: ExitStack) -> None:
         child.start(now())

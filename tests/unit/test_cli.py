@@ -223,6 +223,17 @@ def test_requeue_of_deliveries_sends_what_was_parked_and_analyses_nothing(admin:
     assert admin.house.study(SICK).state is StudyState.ANALYSED
 
 
+def test_dismiss_gives_up_what_was_parked_for_a_reason(admin: Admin) -> None:
+    deliveries = admin.house.store.deliveries
+    deliveries.park(deliveries.of(SICK)[0], error="refused", now=START)
+    assert admin.run("dismiss", SICK, "--reason", " ").exit_code == 1
+    assert admin.run("dismiss", "1.2.3.404", "--reason", "no SEG here").exit_code == 1
+    ran = admin.run("dismiss", SICK, "--reason", "no SEG here", "--by", "dr.a")
+    assert (ran.exit_code, ran.stdout.strip()) == (0, f"{SICK}: 1 not to be sent")
+    assert DeliveryState.SUPERSEDED in {d.state for d in deliveries.of(SICK)}
+    assert admin.house.store.events.of(SICK)[-1].detail["why"] == "no SEG here"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an account without a name")
 def test_an_account_without_a_name_still_says_who() -> None:
     """Containers run under numbers that no passwd file knows."""

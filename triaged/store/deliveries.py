@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from triaged.clock import Now
-from triaged.records import Delivery, DeliveryState, PlannedDelivery, Reason
+from triaged.records import Delivery, DeliveryState, PlannedDelivery, Reason, Role
 from triaged.store import rows
 
 if TYPE_CHECKING:
@@ -192,6 +192,29 @@ class Deliveries:
             if n:
                 self._store.events.add("delivery_unparked", now, study_uid=study_uid, detail={"by": by, "objects": n})
             return n
+
+    def dismiss(self, study_uid: str, *, by: str, reason: str, now: Now) -> int:
+        """A person decides that what was parked is not to be sent; returns how many objects. They end superseded."""
+        with self._store.atomic():
+            parked = [d for d in self.of(study_uid) if d.state is DeliveryState.PARKED]
+            return self._drop(parked, "delivery_dismissed", {"by": by, "why": reason}, now)
+
+    def drop_all_but(self, roles: Collection[Role], *, why: str, now: Now) -> int:
+        """At start-up: what was to go out in other roles than these will not; returns how many objects.
+
+        Left waiting or parked it would keep its study's images from ever being removed.
+        """
+        unsent = (DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.PARKED)
+        with self._store.atomic():
+            found = [d for state in unsent for d in self.in_state(state) if d.role not in roles]
+            return self._drop(found, "delivery_dropped", {"why": why}, now)
+
+    def _drop(self, dropped: Sequence[Delivery], kind: str, detail: dict[str, object], now: Now) -> int:
+        for delivery in dropped:
+            self._set(delivery.delivery_id, DeliveryState.SUPERSEDED)
+            about = {**detail, "role": delivery.role, "sop": delivery.sop_uid}
+            self._store.events.add(kind, now, study_uid=delivery.study_uid, detail=about)
+        return len(dropped)
 
     def restart(self) -> None:
         """At start-up: what was being sent when the process ended is sent again, under the same UID."""

@@ -109,6 +109,14 @@ class Actions:
         n = self._store.deliveries.unpark(study_uid, by=reader, now=now)
         return f"{words.plural(n, 'result')} to be sent again: {title(study)}"
 
+    def dismiss(self, study_uid: str, *, reader: str, reason: str, now: Now) -> str:
+        """Give up results that could not be delivered, for a stated reason. Raises NotPossible, UnknownStudy."""
+        if not reason.strip():
+            raise NotPossible("to give up a result needs a reason")
+        study = self._store.studies.get(study_uid)
+        n = self._store.deliveries.dismiss(study_uid, by=reader, reason=reason.strip(), now=now)
+        return f"{words.plural(n, 'result')} not to be sent: {title(study)}"
+
     def baseline(self, on: bool, *, reader: str, now: Now) -> str:
         """Set the list to the order without AI, or back."""
         self._store.switch_baseline(on, by=reader, now=now)

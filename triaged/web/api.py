@@ -165,3 +165,8 @@ def _study_actions(routes: APIRouter, parts: Parts) -> None:
     @routes.post("/studies/{study_uid}/redeliver")
     def redeliver(study_uid: StudyUID, request: Request, body: By | None = None) -> Done:
         return Done(done=act.redeliver(study_uid, reader=_named(body, request), now=now()))
+
+    @routes.post("/studies/{study_uid}/dismiss")
+    def dismiss(study_uid: StudyUID, request: Request, body: ByWithReason) -> Done:
+        """Give up the results that could not be delivered, so that their images need not be kept for them."""
+        return Done(done=act.dismiss(study_uid, reader=_named(body, request), reason=body.reason, now=now()))

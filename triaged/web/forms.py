@@ -95,6 +95,8 @@ def _perform(
             return act.pin(uid, reader=reader, reason=reason, now=at)
         case "withdraw":
             return act.withdraw(uid, reader=reader, reason=reason, now=at)
+        case "dismiss":
+            return act.dismiss(uid, reader=reader, reason=reason, now=at)
         case "priority":
             if priority is None:
                 raise NotPossible("no order priority was chosen")

@@ -35,6 +35,7 @@ DID = {
     "requeue": "To be analysed again",
     "withdraw": "Withdrawn",
     "redeliver": "Results to be sent again",
+    "dismiss": "Results not to be sent",
 }
 
 Shown = Annotated[int, Query(ge=1, le=MOST_SHOWN)]
@@ -157,4 +158,6 @@ def _studies(routes: APIRouter, parts: Parts) -> None:
         return FileResponse(file, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
-Action = Literal["claim", "release", "read", "unread", "pin", "unpin", "priority", "requeue", "withdraw", "redeliver"]
+Action = Literal[
+    "claim", "release", "read", "unread", "pin", "unpin", "priority", "requeue", "withdraw", "redeliver", "dismiss"
+]

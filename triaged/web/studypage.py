@@ -32,7 +32,7 @@ DELIVERIES = {
     DeliveryState.SENT: "accepted by the PACS",
     DeliveryState.CONFIRMED: "confirmed in the PACS",
     DeliveryState.PARKED: "not delivered: a person must look",
-    DeliveryState.SUPERSEDED: "superseded by a newer revision",
+    DeliveryState.SUPERSEDED: "not sent: superseded or given up",
 }
 EVENTS = {
     "received": "first image received",
@@ -56,6 +56,8 @@ EVENTS = {
     "delivery_retry": "delivery to be tried again",
     "delivery_parked": "delivery given up",
     "delivery_unparked": "delivery to be tried again",
+    "delivery_dismissed": "result given up",
+    "delivery_dropped": "result not to be sent any more",
     "reading_claimed": "claimed",
     "reading_released": "claim given back",
     "reading_expired": "claim over",

@@ -156,6 +156,37 @@ def test_parked_object_waits_for_a_person(house: House) -> None:
     assert [d.attempts for d in house.store.deliveries.due(START.later(60))] == [0]
 
 
+def test_parked_object_can_be_given_up_and_keeps_no_images(house: House) -> None:
+    _revise(house, "A", 0)
+    house.store.deliveries.park(_sr(house, "A"), error="no such class", now=START)
+    house.store.reading.mark_read(UID, reader="dr.a", now=START)
+    assert house.store.studies.removable(START.later(60).utc) == []
+    assert house.store.deliveries.dismiss(UID, by="dr.a", reason="our PACS takes no SR", now=START) == 1
+    assert house.store.deliveries.dismiss(UID, by="dr.a", reason="again", now=START) == 0
+    assert _states(house) == {"A.1": DeliveryState.SUPERSEDED}
+    assert house.store.studies.removable(START.later(60).utc) == [UID]
+    event = house.store.events.of(UID)[-1]
+    assert event.kind == "delivery_dismissed"
+    assert event.detail == {"by": "dr.a", "why": "our PACS takes no SR", "role": "sr", "sop": "A.1"}
+
+
+def test_what_the_settings_no_longer_send_waits_no_more(house: House) -> None:
+    house.ready(UID)
+    house.finish_next(analysed(findings_of(0.3)), deliveries=planned("A", START))
+    seg, _, picture = house.store.deliveries.of(UID)
+    house.store.deliveries.park(seg, error="no such class", now=START)
+    house.store.deliveries.sending(picture.delivery_id)
+    assert house.store.deliveries.drop_all_but(tuple(Role), why="settings", now=START) == 0
+    assert house.store.deliveries.drop_all_but((Role.SR,), why="settings", now=START) == 2
+    assert [d.state for d in house.store.deliveries.of(UID)] == [
+        DeliveryState.SUPERSEDED,
+        DeliveryState.WAITING,
+        DeliveryState.SUPERSEDED,
+    ]
+    assert house.store.deliveries.drop_all_but((), why="shadow", now=START) == 1  # as in shadow mode
+    assert [e.kind for e in house.store.events.of(UID)].count("delivery_dropped") == 3
+
+
 def test_evidence_of_delivery_counts_once_and_stands(house: House) -> None:
     _revise(house, "A", 0)
     before = _sr(house, "A")
