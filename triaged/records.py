@@ -302,6 +302,7 @@ class Study:
     partial: bool = False
     is_reference: bool = False  # a prior: shown apart, never promoted
     instance_count: int = 0
+    other_versions: int = 0  # images that came again with other content; the first is what counts
     choice: Choice | None = None
     findings: Findings | None = None
     urgency: float = 0.0  # the largest over revisions; only a person lowers it

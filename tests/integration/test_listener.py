@@ -152,9 +152,28 @@ def test_other_content_under_the_same_uid_is_kept_and_audited(tmp_path: Path) ->
         assert pydicom.dcmread(first).PatientName == "Doe^Jane"
         (version,) = running.spool.versions.rglob("*.dcm")
         assert pydicom.dcmread(version).PatientName == "Roe^Richard"
+        assert running.store.studies.get(STUDY).other_versions == 1
         audited = [e for e in running.store.events.of(STUDY) if e.kind == "conflicting_version"]
         assert [e.detail["sop"] for e in audited] == [f"{STUDY}.2.1"]
         assert running.store.studies.get(STUDY).instance_count == 1
+
+
+def test_an_image_that_comes_again_for_another_patient_is_looked_at_like_a_new_one(tmp_path: Path) -> None:
+    """What a PACS sends after it has merged two patients: the same UIDs, another PatientID."""
+    with listening(config_for(tmp_path, QUICK)) as running:
+        assert send(running.port, data_set(1)) == [0]
+        eventually(lambda: settled(running))
+        before = running.store.studies.get(STUDY)
+        assert send(running.port, data_set(1, PatientName="Doe^Jane^Maria")) == [0]
+        assert running.store.studies.get(STUDY).generation == before.generation, "the same patient, spelt otherwise"
+        assert send(running.port, data_set(1, PatientID="P2")) == [0]
+        after = running.store.studies.get(STUDY)
+        assert (after.generation, after.other_versions) == (before.generation + 1, 2)
+        assert len(running.spool.version_paths(STUDY)) == 2
+        assert [e.detail.get("names") for e in running.store.events.of(STUDY) if e.kind == "conflicting_version"] == [
+            None,
+            "another patient",
+        ]
 
 
 def test_private_and_lossy_objects_are_kept(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from tests.integration.worker_house import SECRET, Counting, Failing, House, settings
@@ -18,10 +19,13 @@ from triaged.analysis import worker as worker_module
 from triaged.analysis.worker import give_up_on
 from triaged.clock import now
 from triaged.config import Config
+from triaged.intake.headers import read_headers
+from triaged.intake.spool import Kept, Spool
 from triaged.logs import JsonFormatter, TextFormatter
 from triaged.records import DeliveryState, Flag, OrderPriority, Reason, Role, StudyState
 from triaged.results.uids import result_uids
 from triaged.store import Store
+from triaged.worklist.why import sentence
 
 PRIORITIES = """
 [[worklist.priority]]
@@ -162,6 +166,27 @@ def test_a_refused_study_is_looked_at_again_when_more_arrives(house: House, stud
     house.work()
     whole = house.study(studies["whole"])
     assert (whole.state, whole.revision) == (StudyState.ANALYSED, 2)
+
+
+def test_an_image_corrected_to_another_patient_ends_what_was_found(
+    house: House, studies: dict[str, WrittenStudy], tmp_path: Path
+) -> None:
+    first = studies["first"]
+    house.put(first.paths)
+    house.work()
+    assert house.study(first).reason_code != Reason.CONFLICTING_IDENTITY
+    ds = pydicom.dcmread(first.paths[0])
+    ds.PatientID = "ANOTHER"
+    ds.save_as(tmp_path / "corrected.dcm")
+    _, header = read_headers(tmp_path / "corrected.dcm")
+    spool = Spool(house.config.spool, min_free_mb=1)
+    assert spool.keep(tmp_path / "corrected.dcm", header) is Kept.VERSION
+    house.store.studies.came_again(header, is_other_patient=True, now=now())
+    house.settle()
+    assert house.work() == 1
+    study = house.study(first)
+    assert (study.state, study.reason_code) == (StudyState.NOT_ANALYSED, Reason.CONFLICTING_IDENTITY)
+    assert "1 of its images came again with other content" in sentence(study, house.config.worklist, "")
 
 
 def test_in_shadow_mode_nothing_is_to_be_delivered(tmp_path: Path, studies: dict[str, WrittenStudy]) -> None:

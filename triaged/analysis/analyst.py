@@ -88,8 +88,8 @@ class Analyst:
         """Whether some model was trained on synthetic data."""
         return any(identity.synthetic for identity in self.identities)
 
-    def examine(self, files: Iterable[Path]) -> Examined:
-        """Read every header and choose the series."""
+    def examine(self, files: Iterable[Path], versions: Iterable[Path] = ()) -> Examined:
+        """Read every header and choose the series. `versions`: other contents that came under the same UIDs."""
         began = time.perf_counter()
         headers: list[InstanceHeader] = []
         paths: dict[str, Path] = {}
@@ -102,7 +102,7 @@ class Analyst:
                 continue
             headers.append(header)
             paths[header.sop_uid] = path
-        selection = select(headers)
+        selection = select(headers, [header for _, header in map(read_headers, versions)])
         sop_uids = set(selection.ranked[0].sop_uids) if selection.choice is not None else set()
         images = [paths[h.sop_uid] for h in headers if may_be_chosen(h.sop_class_uid)]
         is_short = selection.reason_code in {Reason.TOO_FEW_SLICES, Reason.NO_AXIAL_CT} and len(images) <= FEW

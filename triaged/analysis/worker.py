@@ -76,7 +76,7 @@ class Worker:
             words = f"analysis ended its process {self.config.analysis.max_attempts} times; requeue to try again"
             self._commit(claim, Outcome(state=StudyState.FAILED, reason_code="crash_loop", reason=words), None)
             return
-        examined = self.analyst.examine(self._files(uid))
+        examined = self.analyst.examine(self._files(uid), self.spool.version_paths(uid))
         if claim.is_recheck and _same_selection(claim, examined):
             self.store.queue.unchanged(claim, now())
             return

@@ -81,10 +81,12 @@ class Arrivals:
                 self._write(tally, now)
             tally.written.add(instance.series_uid)
 
-    def conflict(self, instance: InstanceHeader, now: Now) -> None:
-        """Audit a second content under one SOP Instance UID."""
-        detail: dict[str, object] = {"series": instance.series_uid, "sop": instance.sop_uid}
-        self._store.events.add("conflicting_version", now, study_uid=instance.study_uid, detail=detail)
+    def conflict(self, instance: InstanceHeader, first: Path, now: Now) -> None:
+        """A second content under one SOP Instance UID as that of `first`, the file that was kept before."""
+        _, kept = headers.read_headers(first)
+        is_other = "" not in {kept.patient_key, instance.patient_key} and kept.patient_key != instance.patient_key
+        is_other = is_other and may_be_chosen(instance.sop_class_uid)
+        self._store.studies.came_again(instance, is_other_patient=is_other, now=now)
 
     def closed(self, sender_key: str, now: Now) -> None:
         """The association is over: write what it brought, then that it is over. Never raises for the store."""

@@ -176,7 +176,7 @@ class Listener:
         path = self.spool.path(instance)
         self._arrivals.note(sender, study, instance, kept, path, moment)
         if kept is Kept.VERSION:
-            self._arrivals.conflict(instance, moment)
+            self._arrivals.conflict(instance, path, moment)
             log.warning("conflicting content under one SOP Instance UID", extra={"study": instance.study_uid})
 
     # -- the end of an association ------------------------------------------------------------------------------------

@@ -112,10 +112,14 @@ _TELLING = (
 )
 
 
-def select(headers: Sequence[InstanceHeader]) -> Selection:
-    """The series to analyse among all instances of one study, or the reason why there is none."""
+def select(headers: Sequence[InstanceHeader], versions: Sequence[InstanceHeader] = ()) -> Selection:
+    """The series to analyse among all instances of one study, or the reason why there is none.
+
+    `versions` are other contents of the same instances: never chosen, but whose images they say these are, counts.
+    """
     images = list({h.sop_uid: h for h in sorted(headers, key=_total_order)}.values())
-    patients = {h.patient_key for h in images if may_be_chosen(h.sop_class_uid)} - {""}  # unnamed is no other patient
+    said = {h.patient_key for h in (*headers, *versions) if may_be_chosen(h.sop_class_uid)}
+    patients = said - {""}  # unnamed is no other patient
     if len(patients) > 1:
         words = f"the images name {len(patients)} different patients"
         return Selection(choice=None, reason_code=Reason.CONFLICTING_IDENTITY, reason=words)

@@ -147,6 +147,10 @@ class Spool:
         folder = self._series_folder(study_uid, series_uid)
         return [folder / name for name in sorted(_names(folder, folders=False))]
 
+    def version_paths(self, study_uid: str) -> list[Path]:
+        """Other contents that came under SOP Instance UIDs of a study, which `paths` does not name."""
+        return sorted((self.versions / safe_uid(study_uid)).glob(f"*/*/*{SUFFIX}"))
+
     def path(self, header: InstanceHeader) -> Path:
         """Where an instance's first version lies, or would lie. Raises UnsafeUID."""
         return self._series_folder(header.study_uid, header.series_uid) / (safe_uid(header.sop_uid) + SUFFIX)

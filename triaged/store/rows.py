@@ -89,6 +89,7 @@ def _study(names: tuple[str, ...], values: tuple[Any, ...]) -> Study:
         partial=bool(value["partial"]),
         is_reference=bool(value["is_reference"]),
         instance_count=value["instance_count"],
+        other_versions=value["other_versions"],
         choice=from_json(CHOICE, value["choice"]),
         findings=from_json(FINDINGS, value["findings"]),
         urgency=value["urgency"],

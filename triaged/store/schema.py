@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from triaged.store import rows, search
+
 migrations = Migrations("triaged")
 
 
@@ -17,6 +19,40 @@ def m001_first_tables(db: Database) -> None:
         if statement.strip():
             db.execute(statement)
 
+
+@migrations()
+def m002_images_that_came_again_with_other_content(db: Database) -> None:
+    db.execute("ALTER TABLE studies ADD COLUMN other_versions INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def m003_search_and_indexes(db: Database) -> None:
+    """Nothing leaves the history: what the board asks twice a second must not read all of it."""
+    db.execute("ALTER TABLE studies ADD COLUMN search TEXT NOT NULL DEFAULT ''")
+    for study_uid, header in db.execute("SELECT study_uid, header FROM studies").fetchall():
+        text = search.text_of(rows.HEADER.validate_json(header))
+        db.execute("UPDATE studies SET search = ? WHERE study_uid = ?", (text, study_uid))
+    for statement in _INDEXES.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+# The conditions of partial indexes stand in the queries word for word: SQLite takes them by that.
+_INDEXES = """
+DROP INDEX studies_by_state;
+CREATE INDEX studies_by_state ON studies (state, received_at);
+CREATE INDEX studies_to_count ON studies (reading, state, is_reference, pinned_at);
+CREATE INDEX studies_listed ON studies (arrival_seq)
+    WHERE reading != 'read' AND NOT (is_reference = 1 AND pinned_at IS NULL) AND state != 'withdrawn';
+CREATE INDEX studies_read ON studies (changed_since_read, read_at) WHERE reading = 'read';
+CREATE INDEX studies_prior ON studies (received_at) WHERE is_reference = 1;
+CREATE INDEX studies_to_search ON studies (received_at, search);
+CREATE INDEX studies_by_completion ON studies (completed_at);
+CREATE INDEX studies_unsettled ON studies (arrival_seq) WHERE generation > settled_generation;
+CREATE INDEX studies_unexamined ON studies (arrival_seq) WHERE settled_generation > examined_generation;
+CREATE INDEX studies_claimed ON studies (claim_token) WHERE claim_token IS NOT NULL;
+CREATE INDEX outcomes_by_time ON outcomes (committed_at)
+"""
 
 _FIRST_TABLES = """
 CREATE TABLE settings (

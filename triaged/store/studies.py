@@ -10,6 +10,7 @@ from triaged.clock import Now
 from triaged.errors import UnknownStudy
 from triaged.records import (
     Arrival,
+    InstanceHeader,
     OrderPriority,
     Outcome,
     Pending,
@@ -20,7 +21,7 @@ from triaged.records import (
     Tier,
     Touch,
 )
-from triaged.store import rows
+from triaged.store import rows, search
 
 if TYPE_CHECKING:
     from triaged.store.store import Store
@@ -88,7 +89,10 @@ class Studies:
 
     def last_times(self) -> tuple[datetime | None, datetime | None]:
         """When the last study was received and when the last outcome was committed; None where none was."""
-        row = self._store.row("SELECT max(received_at) AS received, max(completed_at) AS completed FROM studies")
+        row = self._store.row(  # two questions, since an index answers one at a time
+            """SELECT (SELECT max(received_at) FROM studies) AS received,
+                      (SELECT max(completed_at) FROM studies) AS completed"""
+        )
         assert row is not None
         return rows.to_time_or_none(row["received"]), rows.to_time_or_none(row["completed"])
 
@@ -116,9 +120,9 @@ class Studies:
         self._store.execute(
             """INSERT INTO studies (study_uid, arrival_seq, received_at, header, calling_ae, called_ae, order_priority,
                    priority_source, state, is_reference, first_mono, last_arrival_mono, tier, baseline_tier, due,
-                   baseline_due)
+                   baseline_due, search)
                VALUES (?, (SELECT coalesce(max(arrival_seq), 0) + 1 FROM studies), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-                   ?, ?)""",
+                   ?, ?, ?)""",
             (
                 arrival.header.study_uid,
                 rows.to_text(now.utc),
@@ -135,6 +139,7 @@ class Studies:
                 place.baseline_tier,
                 rows.to_text(place.due),
                 rows.to_text(place.baseline_due),
+                search.text_of(arrival.header),
             ),
         )
         detail: dict[str, object] = {"calling_ae": arrival.calling_ae, "called_ae": arrival.called_ae}
@@ -162,6 +167,18 @@ class Studies:
                WHERE study_uid = ?""",
             (now.mono_s, now.mono_s, study_uid),
         )
+
+    def came_again(self, instance: InstanceHeader, *, is_other_patient: bool, now: Now) -> None:
+        """An image came again with other content. One that names another patient is looked at like a new one."""
+        uid = instance.study_uid
+        with self._store.atomic():
+            self._store.execute("UPDATE studies SET other_versions = other_versions + 1 WHERE study_uid = ?", (uid,))
+            if is_other_patient:
+                self._count_arrivals(uid, now)
+            detail: dict[str, object] = {"series": instance.series_uid, "sop": instance.sop_uid}
+            if is_other_patient:
+                detail["names"] = "another patient"
+            self._store.events.add("conflicting_version", now, study_uid=uid, detail=detail)
 
     def association_closed(self, association: str, now: Now) -> None:
         with self._store.atomic():

@@ -48,6 +48,8 @@ def sentence(study: Study, rules: Worklist, held: Held) -> str:
     """What the study shows and what put it here; what a person or an order decided comes first."""
     decided = _decided(study)
     content = _content(study, rules)
+    if study.other_versions:
+        content += f", {study.other_versions} of its images came again with other content"
     if decided:
         return f"{decided}; {content}"
     moved = _promotion(study, rules)
