@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from triaged.records import Choice, Findings, Flag
+from triaged.records import Choice, Findings, Flag, Grade
 from triaged.results import codes
 from triaged.results.source import grid_of
 from triaged.results.stamp import MANUFACTURER, Stamp, apply, labels, plain
@@ -136,8 +136,8 @@ def _which(f: Findings) -> str:
     sides = {"right": f.affected_fraction_right, "left": f.affected_fraction_left}
     if f.affected_fraction is None:
         return "this method measures no lesions"
-    if f.affected_fraction == 0:
-        return "no affected lung was measured"
+    if f.affected_fraction == 0 or f.ct_grade is Grade.CT0:
+        return "nothing above the floor of CT-1"
     named = [side for side, fraction in sides.items() if fraction == f.affected_fraction]
     return f"of the {' and '.join(named)} lung is affected" if named else "of the lung is affected"
 

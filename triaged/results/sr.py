@@ -22,6 +22,8 @@ from triaged.results.uids import derive
 
 DESCRIPTION = "AI chest CT triage report"
 NOT_FOR_DIAGNOSIS = "AI triage, not for diagnosis. Preliminary, not verified by a physician."
+# The summary's code speaks of all algorithms; there is none for "of what they look for".
+DENSE_LUNG_ONLY = "Nothing measured above the floor of CT-1. Only dense lung is measured; no other disease is looked for."
 SYNTHETIC = "Research weights: at least one model was trained on synthetic data. Not validated on patients."
 
 Group = hd.MeasurementsAndQualitativeEvaluations | hd.VolumetricROIMeasurementsAndQualitativeEvaluations
@@ -146,18 +148,23 @@ def _evaluations(f: Findings) -> list[hd.QualitativeEvaluation]:
     """CAD summary, grade and quality flags, coded. Without a lesion model there is no summary: none looked."""
     found = []
     if f.affected_fraction is not None:
-        clear = f.affected_fraction == 0 if f.ct_grade is None else f.ct_grade is Grade.CT0
-        found.append((codes.SUMMARY, codes.WITHOUT_FINDINGS if clear else codes.WITH_FINDINGS))
+        found.append((codes.SUMMARY, codes.WITHOUT_FINDINGS if _is_below_floor(f) else codes.WITH_FINDINGS))
     if f.ct_grade is not None:
         found.append((codes.CT_GRADE, codes.GRADES[f.ct_grade]))
     found += [(codes.QUALITY_FLAG, codes.FLAGS[flag]) for flag in f.flags]
     return [hd.QualitativeEvaluation(name=name, value=value) for name, value in found]
 
 
+def _is_below_floor(f: Findings) -> bool:
+    return f.affected_fraction == 0 if f.ct_grade is None else f.ct_grade is Grade.CT0
+
+
 def _texts(report: Report, stamp: Stamp) -> list[tuple[Code, str]]:
     """What has no code: the warning, the series and why it was chosen, the weights, the scores of the classes."""
     f, choice = report.findings, report.choice
     said = [(codes.COMMENT, NOT_FOR_DIAGNOSIS)]
+    if _is_below_floor(f):
+        said.append((codes.COMMENT, DENSE_LUNG_ONLY))
     if Flag.RESEARCH_WEIGHTS in f.flags or any(m.synthetic for m in stamp.made_by.models):
         said.append((codes.COMMENT, SYNTHETIC))
     said.append((codes.COMMENT, f"Series analysed: {choice.slices} slices. {choice.reason}"))

@@ -1,8 +1,8 @@
 """Why a study stands where it stands: one sentence for the board. Pure.
 
-Never reassuring (the board's first rule): "no finding", "not analysed" and "failed" are different words, a study
-without findings is called nothing better than that, and a score that no site has calibrated is a number from 0 to 1
-with the word score.
+Never reassuring (the board's first rule): what was measured, "not analysed" and "failed" are different words. Where
+little was measured the sentence says just that: dense lung is all that is looked for, so an embolus, a nodule or a
+pneumothorax stands there too. A score that no site has calibrated is a number from 0 to 1 with the word score.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ BASELINE_WORDS: dict[Held, str] = {
     "switch": "at its baseline place (AI order switched off)",
     "off": "at its baseline place",
 }
+
+
+NOTHING_MEASURED = "nothing measured above the floor of CT-1"
 
 
 def duration_words(length: timedelta) -> str:
@@ -95,13 +98,15 @@ def _content(study: Study, rules: Worklist) -> str:
 
 
 def finding_words(findings: Findings, rules: Worklist) -> str:
-    """What an analysed study shows, in words: "score 0.83, 38 % of the left lung", or "no finding"."""
+    """What an analysed study shows, in words: "score 0.83, 38 % of the left lung"; else what was looked for in vain."""
     parts = [_score_words(findings, rules), _affected_words(findings)]
-    said = ", ".join(part for part in parts if part)
-    if said:
-        return said
-    silent = findings.covid_probability is None and findings.affected_fraction is None
-    return "analysed, but the model gave no value" if silent else "no finding"
+    return ", ".join(part for part in parts if part) or _nothing_words(findings)
+
+
+def _nothing_words(findings: Findings) -> str:
+    if findings.affected_fraction is not None:
+        return NOTHING_MEASURED
+    return "analysed, but the model gave no value" if findings.covid_probability is None else "score below its threshold"
 
 
 def _score_words(findings: Findings, rules: Worklist) -> str:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from tests.unit.results import reader
 from tests.unit.results.cases import case, with_network
-from triaged.records import Role
+from triaged.records import Grade, Role
 from triaged.results.build import build_results, page_of, to_bytes
 from triaged.results.picture import PICTURE_BOX, SIZE, compose, percent, png_of
 
@@ -53,6 +53,13 @@ def test_a_calibrated_probability_is_one(written: list[str]) -> None:
     wanted = case()
     page_of(replace(wanted, findings=replace(with_network(wanted.findings), flags=())))
     assert "COVID-19 83 %" in written
+
+
+def test_a_page_below_the_floor_of_the_grade_speaks_of_what_was_measured(written: list[str]) -> None:
+    wanted = case()
+    page_of(replace(wanted, findings=replace(wanted.findings, ct_grade=Grade.CT0)))
+    assert "nothing above the floor of CT-1" in written
+    assert not any("is affected" in line for line in written)
 
 
 def test_unknown_is_not_zero(written: list[str]) -> None:

@@ -84,6 +84,13 @@ def test_a_lesion_below_the_floor_of_the_grade_is_no_finding() -> None:
     assert reader.values(sr, SUMMARY) == ["All algorithms succeeded; without findings"]
 
 
+def test_a_report_without_findings_says_what_was_not_looked_for() -> None:
+    """The standard's code speaks of all algorithms, and a reader takes it for all disease."""
+    clear, sick = sr_of(case(lesion_sides="")), sr_of(case())
+    assert any("no other disease is looked for" in str(text) for text in reader.values(clear, "Comment"))
+    assert not any("looked for" in str(text) for text in reader.values(sick, "Comment"))
+
+
 def test_what_no_model_says_is_not_in_the_report() -> None:
     plain = sr_of(case())
     assert reader.values(plain, "Certainty of Finding") == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, not_analysed
-from triaged.records import Flag, Grade, OrderPriority
+from triaged.records import Findings, Flag, Grade, OrderPriority
 from triaged.worklist.why import duration_words, finding_words, percent_words
 
 UID = "1.2.3"
@@ -47,17 +48,17 @@ def test_promoted_study_says_what_and_how_far(house: House) -> None:
 def test_study_without_findings_is_called_nothing_better(house: House) -> None:
     house.ready(UID)
     house.finish_next(analysed(findings_of(left=0.002, right=0.001, grade=Grade.CT0)))
-    assert _why(house) == "no finding; at its baseline place"
+    assert _why(house) == "nothing measured above the floor of CT-1; at its baseline place"
 
 
-def test_no_finding_not_analysed_and_failed_are_three_sentences(house: House) -> None:
+def test_nothing_measured_not_analysed_and_failed_are_three_sentences(house: House) -> None:
     said = set()
     for uid, outcome in (("1.1", analysed(findings_of(0.0))), ("1.2", not_analysed()), ("1.3", failed())):
         house.ready(uid)
         house.finish_next(outcome)
         said.add(house.item(uid).why)
     assert said == {
-        "no finding; at its baseline place",
+        "nothing measured above the floor of CT-1; at its baseline place",
         "not analysed: gap of 10 mm; at its baseline place",
         "analysis failed: out of memory; at its baseline place",
     }
@@ -119,6 +120,18 @@ def test_uncalibrated_score_is_a_score_and_no_percentage(house: House) -> None:
 
 def test_model_that_says_nothing_is_not_a_model_that_finds_nothing(house: House) -> None:
     assert finding_words(findings_of(), house.config.worklist) == "analysed, but the model gave no value"
+
+
+def test_a_score_below_its_threshold_is_called_that(house: House) -> None:
+    assert finding_words(findings_of(p=0.01), house.config.worklist) == "score below its threshold"
+
+
+@pytest.mark.parametrize("findings", [findings_of(0.0), findings_of(0.004, grade=Grade.CT0), findings_of(0.0, p=0.01)])
+def test_no_sentence_claims_that_there_is_nothing(house: House, findings: Findings) -> None:
+    """An embolus or a nodule is not looked for: "no finding" beside it would be wrong."""
+    words = finding_words(findings, house.config.worklist)
+    assert "measured" in words
+    assert not re.search(r"no finding|normal|healthy|clear|negative", words)
 
 
 def test_equal_sides_and_unknown_sides_are_not_called_left_or_right(house: House) -> None:
