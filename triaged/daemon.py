@@ -50,6 +50,7 @@ from triaged.worklist.board import realign
 
 log = logging.getLogger(__name__)
 
+CLOCK_STEP_S = 5.0  # slewing is slower than this; setting the clock is not
 FIRST_ROUND_S = 30.0
 TICK_S = 0.2  # how often the supervisor looks at its children
 SWEEP_S = 0.5  # how often assembly is asked; a tenth of the shortest sensible quiet time
@@ -70,6 +71,7 @@ class Daemon:
         self._failure: str | None = None
         self.children: list[Child] = []
         self.workers: list[Child] = []
+        self._clock_offset_s = now().utc.timestamp() - now().mono_s
 
     # -- the life of the process ----------------------------------------------------------------------------------
 
@@ -111,8 +113,8 @@ class Daemon:
             worker = Child(f"worker-{i}", run_worker, config, f"worker-{i}", device)
             self.workers.append(worker)
             self._launch(worker, DRAIN_WORKER_S, house)
-        scheduler = self._schedule(self._expectation(house))
-        house.callback(scheduler.shutdown, wait=True)
+        self.scheduler = self._schedule(self._expectation(house))
+        house.callback(self.scheduler.shutdown, wait=True)
         self.listener = Child("listener", run_listener, config)
         self._launch(self.listener, DRAIN_LISTENER_S, house)
         house.callback(self._drain_all)  # everybody finishes at once what the stops below then wait for, one by one
@@ -184,6 +186,7 @@ class Daemon:
                 self._clean_up_after(child, at)
         for worker in self.workers:
             self._enforce_time_limit(worker, at)
+        self._follow_the_clock(at)
         if not self.web.is_alive:
             self._failure = "the web server ended"
             self._stopping.set()
@@ -227,6 +230,15 @@ class Daemon:
             scheduler.add_job(job, "interval", seconds=seconds, next_run_time=first)
         scheduler.start()
         return scheduler
+
+    def _follow_the_clock(self, at: Now) -> None:
+        """The scheduler plans by the wall clock: where that is set back, its rounds would stay away for as long."""
+        offset_s = at.utc.timestamp() - at.mono_s
+        if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
+            log.warning("the clock was set", extra={"by_s": round(offset_s - self._clock_offset_s, 1)})
+            for job in self.scheduler.get_jobs():
+                job.modify(next_run_time=at.utc)
+            self._clock_offset_s = offset_s
 
     def _release_silent(self, at: Now) -> None:
         for token in self.store.queue.tokens(silent_since_mono_s=at.mono_s - CLAIM_SILENCE_S):
