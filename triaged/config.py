@@ -64,16 +64,19 @@ class Dicom(Section):
     def called_ae_titles(self) -> tuple[str, ...]:
         return (self.ae_title, *self.also_called)
 
-    def admits(self, address: str, calling_ae: str) -> bool:
-        """Whether this peer may associate. Nothing listed means loopback only, any calling AE title."""
+    def admits_address(self, address: str) -> bool:
+        """Whether some peer at this address may associate."""
         ip = ipaddress.ip_address(address)
         if isinstance(ip, ipaddress.IPv6Address):
             ip = ip.ipv4_mapped or ip  # how an IPv4 peer looks to a socket that listens on IPv6
         if not self.networks and not self.calling_ae_titles:
             return ip.is_loopback
-        if self.networks and not any(ip in ipaddress.ip_network(n) for n in self.networks):
-            return False
-        return not self.calling_ae_titles or calling_ae.strip() in self.calling_ae_titles
+        return not self.networks or any(ip in ipaddress.ip_network(n) for n in self.networks)
+
+    def admits(self, address: str, calling_ae: str) -> bool:
+        """Whether this peer may associate. Nothing listed means loopback only, any calling AE title."""
+        is_named = not self.calling_ae_titles or calling_ae.strip() in self.calling_ae_titles
+        return is_named and self.admits_address(address)
 
 
 class Pacs(Section):

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import ExitStack
 from io import BytesIO
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -26,7 +27,7 @@ from tests.support import free_port
 from tests.unit.intake.making import STUDY, Running, associated, config_for, data_set, listening, send
 from triaged.config import Config
 from triaged.intake import wire
-from triaged.intake.listener import run
+from triaged.intake.listener import SILENT_PER_ADDRESS, run
 from triaged.intake.spool import Spool
 from triaged.store import Store
 
@@ -149,6 +150,24 @@ def test_half_open_connections_do_not_hold_others_up(tmp_path: Path) -> None:
         for one in silent:
             one.close()
         until_gone(running)
+
+
+def test_connections_that_say_nothing_take_no_place_and_are_bounded(tmp_path: Path) -> None:
+    with listening(config_for(tmp_path, dicom="max_associations = 2")) as running, ExitStack() as open_ones:
+        for _ in range(26):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+        assert still_serves(running)
+        for _ in range(SILENT_PER_ADDRESS - 26):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline:  # until those before it have their threads
+            with socket.create_connection(("127.0.0.1", running.port), timeout=0.5) as one_more:
+                try:
+                    assert one_more.recv(1) == b""
+                    return
+                except TimeoutError:
+                    continue
+        pytest.fail("there is no limit to connections that say nothing")
 
 
 def test_a_peer_that_stalls_in_the_middle_of_a_pdu_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 import threading
 import time
 import traceback
@@ -45,6 +46,8 @@ FLUSH_S = 0.5  # counts reach the database within a second
 # A router keeps an association open all day and says nothing for minutes; one that says nothing for an hour is gone.
 IDLE_ASSOCIATION_S = 3600.0
 NEGOTIATION_S = 30.0  # between the TCP connection and the A-ASSOCIATE-RQ
+# Connections that one address may hold open without a word. A router opens one per association, and speaks at once.
+SILENT_PER_ADDRESS = 64
 DRAIN_S = 10.0  # an open association may finish its study; more would hold up a restart
 
 # PS3.4 table B.2-1
@@ -53,6 +56,7 @@ NO_ROOM = Answer(0xA700, "not enough free disk space")
 # PS3.8 table 9-21: result, source, diagnostic
 NOT_THIS_CALLING_AE = (1, 1, 3)
 NOT_THIS_CALLED_AE = (1, 1, 7)
+TOO_MANY = (2, 3, 2)  # rejected-transient, local-limit-exceeded: the sender comes back
 
 
 @dataclass
@@ -100,6 +104,24 @@ class Listener:
 
     # -- who may talk to us ---------------------------------------------------------------------------------------
 
+    def welcomes(self, address: str) -> bool:
+        """Whether a new connection from there is served at all; else it is closed, and costs nobody a place."""
+        if not self._config.dicom.admits_address(address):
+            log.warning("connection closed: no rule admits its address", extra={"address": address})
+            return False
+        silent = [a for a in self._associations() if not a.has_spoken and a.requestor.address == address]
+        if len(silent) >= SILENT_PER_ADDRESS:
+            log.warning("connection closed: others of its address say nothing", extra={"address": address})
+            return False
+        return True
+
+    def _in_hand(self) -> int:
+        """Associations that were asked for and not rejected, the one in question included."""
+        return sum(a.has_spoken and not a.is_rejected for a in self._associations())
+
+    def _associations(self) -> list[StoreAssociation]:
+        return [a for a in self._ae.active_associations if isinstance(a, StoreAssociation)]
+
     def _admit(self, event: evt.Event) -> None:
         """Reject the association, or say what it may send (PS3.8 section 9.3.4)."""
         association = cast(StoreAssociation, event.assoc)
@@ -112,6 +134,8 @@ class Listener:
             refusal = NOT_THIS_CALLING_AE
         elif called not in self._config.dicom.called_ae_titles:
             refusal = NOT_THIS_CALLED_AE
+        elif self._in_hand() > self._config.dicom.max_associations:
+            refusal = TOO_MANY
         if refusal is None:
             narrow(asked.presentation_context_definition_list)
             association.acceptor.supported_contexts = accepted_contexts(asked.presentation_context_definition_list)
@@ -256,7 +280,7 @@ def _application_entity(config: Config) -> Any:
     ae = AE(ae_title=config.dicom.ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.maximum_associations = config.dicom.max_associations
+    ae.maximum_associations = sys.maxsize  # pynetdicom counts every open connection; we, those that have spoken
     ae.maximum_pdu_size = config.dicom.max_pdu
     ae.acse_timeout = NEGOTIATION_S
     ae.network_timeout = IDLE_ASSOCIATION_S

@@ -57,6 +57,8 @@ class Desk(Protocol):
 
     spool: Spool
 
+    def welcomes(self, address: str) -> bool: ...
+
     def store(self, association: StoreAssociation, request: C_STORE, incoming: Incoming) -> Answer: ...
 
     def closed(self, association: StoreAssociation) -> None: ...
@@ -176,6 +178,11 @@ class StoreAssociation(Association):
 
     def expect(self, message: DIMSEMessage) -> Incoming:
         return Incoming(self, message)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the A-ASSOCIATE-RQ came: until then it is a TCP connection, and may stay one."""
+        return self.requestor.primitive is not None
 
     @property
     def asked(self) -> A_ASSOCIATE:
@@ -326,3 +333,7 @@ class StoreServer(ThreadedAssociationServer):
     request_queue_size = 128  # twenty routers may knock at once
     daemon_threads = True
     desk: Desk
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether a connection is worth a thread: asked before the peer has said a word."""
+        return self.desk.welcomes(str(client_address[0]))
