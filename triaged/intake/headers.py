@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,16 @@ from typing import Any, TypeVar
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.multival import MultiValue
-from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
 
 from triaged.errors import TriagedError
 from triaged.records import InstanceHeader, StudyHeader
@@ -31,7 +40,7 @@ MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossles
 # What pydicom raises on bytes that are not what they should be.
 _BROKEN = (
     InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, EOFError, OSError,
-    IndexError, OverflowError, RecursionError, LookupError,
+    IndexError, OverflowError, RecursionError, LookupError, zlib.error,
 )  # fmt: skip
 
 _TAGS = [
@@ -44,6 +53,10 @@ _TAGS = [
     "FrameOfReferenceUID", "Manufacturer", "ManufacturerModelName", "LossyImageCompression", "BitsAllocated",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
+
+# What one deflated object may inflate to: an enhanced CT of a thousand slices. A few kilobytes can become gigabytes.
+MOST_INFLATED = 512 << 20
+PIECE = 1 << 20
 
 _quiet = threading.Lock()
 
@@ -84,11 +97,35 @@ def value_of(path: Path, keyword: str) -> str:
 
 def _read(path: Path, tags: Sequence[str]) -> tuple[Dataset, str]:
     try:
+        if _may_be_deflated(path):
+            _require_bounded(path)
         ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags), force=True)
         syntax = str(getattr(ds, "file_meta", {}).get("TransferSyntaxUID", "") or _guessed_syntax(ds))
     except _BROKEN as error:
         raise Unidentified(f"the data set cannot be read as DICOM ({type(error).__name__})") from error
     return ds, syntax
+
+
+def _may_be_deflated(path: Path) -> bool:
+    # Asked of every object, so it does not parse: File Meta lies in the first kilobyte. A false alarm costs time only.
+    with path.open("rb") as file:
+        return DeflatedExplicitVRLittleEndian.encode() in file.read(1024)
+
+
+def _require_bounded(path: Path) -> None:
+    """A deflated data set is inflated whole by whoever reads it, here and later: what would not fit is refused.
+
+    Raises Unidentified. Inflates piece by piece and keeps nothing.
+    """
+    with path.open("rb") as file:
+        read_preamble(file, force=True)
+        if _read_file_meta_info(file).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0  # PS3.5 A.5: RFC 1951, without a zlib header
+        while not inflate.eof and (piece := inflate.unconsumed_tail or file.read(PIECE)):
+            size += len(inflate.decompress(piece, PIECE))
+            if size > MOST_INFLATED:
+                raise Unidentified(f"the deflated data set inflates to more than {MOST_INFLATED >> 20} MiB")
 
 
 def _guessed_syntax(ds: Dataset) -> UID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tests.unit.intake.making import ASKEW, STUDY, data_set
+from triaged.intake import headers
 from triaged.intake.headers import Unidentified, read_headers, value_of
 from triaged.records import StudyHeader
 
@@ -129,3 +131,28 @@ def test_one_attribute_is_read_as_text(tmp_path: Path) -> None:
     assert value_of(path, "ImageType") == "ORIGINAL\\PRIMARY\\AXIAL"
     assert value_of(path, "ReferringPhysicianName") == ""
     assert value_of(path, "NoSuchKeyword") == ""
+
+
+def test_a_deflated_object_is_read_and_one_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "MOST_INFLATED", 2 << 20)
+    ds = data_set(7)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    study, instance = read_headers(written(tmp_path, ds))
+    assert (study.patient_id, instance.sop_uid) == ("P1", f"{STUDY}.2.7")
+    assert instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
+
+    ds.PixelData = bytes(16 << 20)
+    path = written(tmp_path, ds)
+    assert path.stat().st_size < 64_000
+    tracemalloc.start()
+    with pytest.raises(Unidentified, match="inflates to more than 2 MiB"):
+        read_headers(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+    path.write_bytes(path.read_bytes()[:400] + 200 * b"\xff")
+    with pytest.raises(Unidentified, match="cannot be read as DICOM"):
+        read_headers(path)
