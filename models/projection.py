@@ -61,40 +61,48 @@ class View:
     rows: tuple[int, int]
     columns: tuple[int, int]
     pixel_mm: float
-    share: NDArray[np.float32]  # of lung that is lesion, per ray, on (slice, left-right) of the volume; NaN: no lung
 
 
-def coronal_view(
-    volume: Volume,
-    labels: NDArray[np.uint8],
-    lesions: NDArray[np.bool_] | None,
-    pixel_mm: float = PIXEL_MM,
-    overlay: Overlay = LABELLED,
-) -> View:
-    """The projection with colour bar and R mark. `labels` and `lesions` are (slice, row, column); without a lesion
-    mask the picture is grey."""
-    grey = _grey(volume, labels)
-    share = _share(volume, labels, lesions)
-    size = (
-        max(1, round(volume.shape[side_axis(volume)] * volume.spacing_mm[side_axis(volume)] / pixel_mm)),
-        max(1, round(volume.shape[0] * volume.spacing_mm[0] / pixel_mm)),
-    )
-    picture = _resized(_as_seen(volume, grey), size)[..., None].repeat(3, axis=2) * 255.0
-    if lesions is not None:
-        picture = _overlaid(picture, _as_seen(volume, share), size, overlay)
-    height = max(size[1], NEEDS_ROWS)
-    canvas = Image.new("RGB", (MARGIN + size[0] + MARGIN + BAR + LABELS, MARGIN + height + MARGIN), BACKGROUND)
-    canvas.paste(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), (MARGIN, MARGIN))
-    _mark(canvas, (MARGIN + 6, MARGIN + 4), volume)
-    if lesions is not None:
-        _colour_bar(canvas, MARGIN + size[0] + MARGIN, MARGIN, height)
-    return View(
-        rgb=np.asarray(canvas),
-        rows=(MARGIN, MARGIN + size[1]),
-        columns=(MARGIN, MARGIN + size[0]),
-        pixel_mm=pixel_mm,
-        share=share,
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Projection:
+    """What lies along each ray from front to back; drawn by `view`, as often and in whatever size it is wanted.
+
+    `grey` in [0, 1] and `share` (of lung that is lesion; NaN where there is no lung) are (slice, left-right), `grey` on a
+    grid of GRID_MM and `share` on the volume's; `share` is None without a lesion mask.
+    """
+
+    volume: Volume
+    grey: NDArray[np.float32]
+    share: NDArray[np.float32] | None
+
+    def view(self, pixel_mm: float = PIXEL_MM, overlay: Overlay = LABELLED) -> View:
+        """The picture with R mark and, where there is something to label, its colour bar."""
+        wide, high = (
+            max(1, round(self.volume.shape[axis] * self.volume.spacing_mm[axis] / pixel_mm))
+            for axis in (side_axis(self.volume), 0)
+        )
+        size = wide, high
+        picture = _resized(_as_seen(self.volume, self.grey), size)[..., None].repeat(3, axis=2) * 255.0
+        if self.share is not None:
+            picture = _overlaid(picture, _as_seen(self.volume, self.share), size, overlay)
+        height = max(size[1], NEEDS_ROWS)
+        canvas = Image.new("RGB", (MARGIN + size[0] + MARGIN + BAR + LABELS, MARGIN + height + MARGIN), BACKGROUND)
+        canvas.paste(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), (MARGIN, MARGIN))
+        _mark(canvas, (MARGIN + 6, MARGIN + 4), self.volume)
+        if self.share is not None:
+            _colour_bar(canvas, MARGIN + size[0] + MARGIN, MARGIN, height)
+        return View(
+            rgb=np.asarray(canvas),
+            rows=(MARGIN, MARGIN + size[1]),
+            columns=(MARGIN, MARGIN + size[0]),
+            pixel_mm=pixel_mm,
+        )
+
+
+def project(volume: Volume, labels: NDArray[np.uint8], lesions: NDArray[np.bool_] | None) -> Projection:
+    """Project a volume from front to back. `labels` and `lesions` are (slice, row, column)."""
+    share = None if lesions is None else _share(volume, labels, lesions)
+    return Projection(volume=volume, grey=_grey(volume, labels), share=share)
 
 
 def side_axis(volume: Volume) -> int:
@@ -129,12 +137,10 @@ def _grey(volume: Volume, labels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(np.clip((mean - black) / max(1.0, white - black), 0.0, 1.0), dtype=np.float32)
 
 
-def _share(volume: Volume, labels: NDArray[np.uint8], lesions: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def _share(volume: Volume, labels: NDArray[np.uint8], lesions: NDArray[np.bool_]) -> NDArray[np.float32]:
     """r(z, x): lesion over lung along each ray; NaN where there is no lung."""
     lung = (labels > 0).sum(axis=front_back_axis(volume)).astype(np.float32)
-    found = np.zeros_like(lung)
-    if lesions is not None:
-        found = (lesions & (labels > 0)).sum(axis=front_back_axis(volume)).astype(np.float32)
+    found = (lesions & (labels > 0)).sum(axis=front_back_axis(volume)).astype(np.float32)
     return np.where(lung > 0, found / np.maximum(1.0, lung), np.nan).astype(np.float32)
 
 

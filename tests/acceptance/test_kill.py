@@ -46,6 +46,8 @@ class Sender:
                 waiting.pop(0)
             if association.is_established:
                 association.release()
+            elif association.dul.socket is not None:
+                association.dul.socket.close()  # pynetdicom leaves it open where the peer was killed
         assert not waiting, f"{len(waiting)} instances were never taken"
 
     def _is_open(self) -> bool:

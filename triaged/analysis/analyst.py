@@ -17,7 +17,7 @@ from PIL import Image
 from models.frames import frames_of, hu_planes
 from models.keyslices import key_slices
 from models.pipeline import Pipeline, Prediction
-from models.projection import UNLABELLED, View, coronal_view
+from models.projection import UNLABELLED, Projection, project
 from models.reading import NotAVolume, Refusal, read_dicom_series
 from triaged import __version__, config
 from triaged.analysis import quality
@@ -133,7 +133,7 @@ class Analyst:
         if verdict.reason_code is not None:
             return Analysed(outcome=_refused(verdict.reason_code, verdict.words, selection.choice))
         drawn = time.perf_counter()
-        view = coronal_view(prediction.volume, prediction.labels, prediction.lesions)
+        seen = project(prediction.volume, prediction.labels, prediction.lesions)
         made_by = Provenance(
             models=self.identities,
             triaged_version=__version__,
@@ -142,11 +142,12 @@ class Analyst:
             seconds=seconds,
         )
         found = findings_of(prediction, verdict.flags, made_by)
-        left = _draw(prediction, found, selection.choice, view, revision)
+        view = seen.view().rgb
+        left = _draw(prediction, found, selection.choice, seen, view, revision)
         seconds = {**seconds, "picture": round(time.perf_counter() - drawn, 3)}
         found = replace(found, provenance=replace(made_by, seconds=seconds))
         outcome = Outcome(state=StudyState.ANALYSED, choice=selection.choice, findings=found)
-        return Analysed(outcome=outcome, artefacts=left, coronal=view.rgb)
+        return Analysed(outcome=outcome, artefacts=left, coronal=view)
 
     def _predict(self, examined: Examined, progress: Progress | None) -> tuple[Prediction, dict[str, float]]:
         if progress is not None:
@@ -175,14 +176,21 @@ def _refused(code: Reason | None, words: str, choice: Choice | None) -> Outcome:
     return Outcome(state=StudyState.NOT_ANALYSED, reason_code=code, reason=words, choice=choice)
 
 
-def _draw(prediction: Prediction, found: Findings, choice: Choice, view: View, revision: int) -> Artefacts:
-    page = compose(view.rgb, found, choice, revision=revision)
+def _draw(
+    prediction: Prediction,
+    found: Findings,
+    choice: Choice,
+    seen: Projection,
+    view: NDArray[np.uint8],
+    revision: int,
+) -> Artefacts:
+    page = compose(view, found, choice, revision=revision)
     keys = [] if prediction.lesions is None else _key_slices(prediction, prediction.lesions)
     return Artefacts(
         masks=Masks(lungs=prediction.labels, lesions=prediction.lesions, sources=prediction.volume.sources),
-        coronal_png=png_of(view.rgb),
+        coronal_png=png_of(view),
         picture_png=png_of(page),
-        thumbnail_png=_thumbnail(prediction),
+        thumbnail_png=_thumbnail(seen),
         key_slices=keys,
     )
 
@@ -201,13 +209,11 @@ def _key_slices(prediction: Prediction, lesions: NDArray[np.bool_]) -> list[tupl
     return drawn
 
 
-def _thumbnail(prediction: Prediction) -> bytes:
+def _thumbnail(seen: Projection) -> bytes:
     """The view without margins and bar, which would be unreadable so small; hence without the bar's colours too."""
-    view = coronal_view(
-        prediction.volume, prediction.labels, prediction.lesions, pixel_mm=THUMBNAIL_MM, overlay=UNLABELLED
-    )
+    view = seen.view(pixel_mm=THUMBNAIL_MM, overlay=UNLABELLED)
     image = Image.fromarray(np.ascontiguousarray(view.rgb[slice(*view.rows), slice(*view.columns)]))
     image.thumbnail((4 * THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True)
+    image.save(out, "PNG")
     return out.getvalue()

@@ -62,7 +62,7 @@ def build_picture(source: Dataset, page: NDArray[np.uint8], stamp: Stamp) -> Dat
 
 def png_of(page: NDArray[np.uint8]) -> bytes:
     out = BytesIO()
-    Image.fromarray(page, "RGB").save(out, "PNG", optimize=True)
+    Image.fromarray(page, "RGB").save(out, "PNG")
     return out.getvalue()
 
 
@@ -128,7 +128,9 @@ def _worse_lung(draw: ImageDraw.ImageDraw, f: Findings) -> int:
     if f.ct_grade is not None:
         draw.rounded_rectangle((right - 112, 134, right, 186), radius=8, outline=TEXT, width=2)
         draw.text((right - 56, 160), f.ct_grade.value, fill=BRIGHT, font=_font(30), anchor="mm")
-    draw.text((left, 216), _which(f), fill=TEXT, font=_font(22), anchor="lm")
+    is_doubtful = Flag.LUNG_MAY_BE_MISSING in f.flags
+    words = "at least: lung may be missing" if is_doubtful else _which(f)
+    draw.text((left, 216), words, fill=WARNING if is_doubtful else TEXT, font=_font(22), anchor="lm")
     return 250
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models.keyslices import OUTLINE, key_slices
-from models.projection import MARGIN, UNLABELLED, colours, coronal_view
+from models.projection import MARGIN, UNLABELLED, View, colours, project
 from models.severity import LEFT, RIGHT
 from models.volume import Volume
 from tests.unit.models.chest import Drawn, draw
@@ -25,6 +26,10 @@ def _labels(drawn: Drawn) -> np.ndarray:
 
 def _upper_right(drawn: Drawn) -> np.ndarray:
     return drawn.right & np.broadcast_to(drawn.grid[0] > 40, drawn.right.shape)
+
+
+def coronal_view(volume: Volume, labels: np.ndarray, lesions: np.ndarray | None, **how: Any) -> View:
+    return project(volume, labels, lesions).view(**how)
 
 
 def _redness(rgb: np.ndarray) -> np.ndarray:
@@ -60,7 +65,8 @@ def test_aspect_is_in_millimetres(drawn: Drawn) -> None:
 
 def test_share_is_lesion_over_lung_along_each_ray(drawn: Drawn) -> None:
     front_half = drawn.right & np.broadcast_to(drawn.grid[1] < 0, drawn.right.shape)
-    share = coronal_view(drawn.volume, _labels(drawn), front_half).share
+    share = project(drawn.volume, _labels(drawn), front_half).share
+    assert share is not None
     middle, column = drawn.volume.shape[0] // 2, int((-75 + 190) / 2.5)
     assert share[middle, column] == pytest.approx(0.5, abs=0.03)
     assert np.isnan(share[middle, 2])
