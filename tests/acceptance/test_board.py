@@ -395,6 +395,17 @@ def test_a_list_that_nobody_touches_follows_at_once(served: Served, screen: Scre
     expect(screen.page.locator(f'tr.row[data-uid="{new}"]')).to_have_count(1)
 
 
+def test_a_new_result_of_a_read_study_is_announced(served: Served, screen: Screen) -> None:
+    uid = sample.of("SCHMIDT")
+    served.store.reading.mark_read(uid, reader="Dr. B", now=now())
+    expect(screen.page.locator("#changed-since-read")).to_be_hidden()
+    sample.analyse_again(served.store, served.config, uid, now())
+    said = screen.page.locator("#said")
+    expect(said).to_contain_text("New result since it was read: SCHMIDT, ANNELIESE", timeout=12000)
+    expect(said).to_contain_text("81 % of the right lung")
+    expect(screen.page.locator("#changed-since-read")).to_have_text(" 1 changed since")
+
+
 def test_a_colleagues_claim_shows_at_once_and_wins(served: Served, screen: Screen) -> None:
     page, uid = screen.page, sample.of("SCHMIDT")
     screen.go_to(uid)

@@ -246,6 +246,45 @@ def test_an_empty_list_says_when_the_last_study_came(tmp_path_factory: pytest.Te
         assert "no new studies are being received" in page
 
 
+def test_a_new_result_of_a_read_study_is_counted_first_in_its_tab_and_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with serving(tmp_path_factory.mktemp("changed")) as served, served.client("Dr. A") as client:
+        schmidt, patel = sample.of("SCHMIDT"), sample.of("PATEL")
+        for uid in (schmidt, patel):
+            assert client.post(f"/study/{uid}/read").status_code == 303
+        assert re.search(r'id="changed-since-read"[^>]* hidden>', client.get("/").text)
+        sample.analyse_again(served.store, served.config, schmidt, now())
+        board = client.get("/").text
+        assert re.search(r'id="changed-since-read" class="changed"> <b data-count="changed">1</b> changed since', board)
+        tab = client.get("/tab/read").text
+        assert tab.index("SCHMIDT, ANNELIESE") < tab.index("PATEL, RAVI")  # although it was read before
+        assert "not yet read" in row_of(tab, schmidt)
+        assert "Read again" not in row_of(tab, patel)
+        assert "Mark the new result as read" in client.get(f"/study/{schmidt}").text
+        assert client.post(f"/study/{schmidt}/read").status_code == 303
+        assert not served.store.studies.get(schmidt).changed_since_read
+        assert re.search(r'id="changed-since-read"[^>]* hidden>', client.get("/").text)
+
+
+def test_a_long_tab_comes_in_pages_and_a_search_reaches_all_of_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    many = tuple(sample.replace(sample.CASES[0], minutes_ago=3000 - n, patient_id=f"P{n}") for n in range(230))
+    with serving(tmp_path_factory.mktemp("many"), cases=many) as served, served.client("Dr. A") as client:
+        with served.store.atomic():
+            for uid in served.uids:
+                served.store.reading.mark_read(uid, reader="Dr. A", now=now())
+        seen = []
+        for start, said in ((0, "1 to 100 of 230"), (100, "101 to 200 of 230"), (200, "201 to 230 of 230")):
+            page = client.get(f"/tab/read?start={start}").text
+            assert said in page
+            seen += re.findall(r'<tr class="row" id="s-([\d.]+)"', page)
+        assert len(seen) == len(set(seen)) == 230
+        page = client.get("/?q=bergström,+P7").text  # as it is written here, in small letters
+        found = re.findall(r'<a href="/study/([\d.]+)">BERGSTRÖM', page)
+        assert len(found) == 11  # P7, P70 to P79
+        assert found[0] == served.uids[79]  # the last received first
+
+
 def test_a_locked_database_is_a_banner_and_no_page_hangs(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving(tmp_path_factory.mktemp("locked")) as served, served.client("Dr. A") as client:
         assert "cannot be written" not in client.get("/").text

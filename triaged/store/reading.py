@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from triaged.clock import Now
 from triaged.errors import AlreadyClaimed, AlreadyRead
 from triaged.records import Reading, Study, Tier
-from triaged.store import rows
+from triaged.store import rows, search
 from triaged.store.studies import SELECT
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Tab = Literal["not_analysed", "failed", "reference", "read", "withdrawn"]
 
 # A prior stands apart until a person pins it: a scanner with a wrong clock makes a prior of a new study.
 IS_PRIOR = "(is_reference = 1 AND pinned_at IS NULL)"
-LISTED = f"reading != 'read' AND NOT {IS_PRIOR} AND state != 'withdrawn'"
+LISTED = f"reading != 'read' AND NOT {IS_PRIOR} AND state != 'withdrawn'"  # as the index says it
 ORDER_BY = {
     "ai": "pinned_at IS NULL, pinned_at, tier, due, arrival_seq",
     "baseline": "pinned_at IS NULL, pinned_at, baseline_tier, baseline_due, arrival_seq",
@@ -40,6 +41,10 @@ def _refuse_held(study: Study, reader: str, now: Now) -> None:
         raise AlreadyClaimed(study.reader, study.reading_expires_at.isoformat(timespec="minutes"))
 
 
+# What has a new result since it was read stands first: nobody has seen that one.
+TAB_ORDER: dict[Tab, str] = dict.fromkeys(TABS, "received_at DESC") | {"read": "changed_since_read DESC, read_at DESC"}
+
+
 class ReadingList:
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -49,10 +54,28 @@ class ReadingList:
         found = self._store.rows(f"{SELECT} WHERE {LISTED} ORDER BY {ORDER_BY[order]}")
         return [rows.study(row) for row in found]
 
-    def tab(self, tab: Tab) -> list[Study]:
-        """Studies that are not for reading now (or also elsewhere), newest first."""
-        found = self._store.rows(f"{SELECT} WHERE {TABS[tab]} ORDER BY coalesce(read_at, received_at) DESC")
+    def tab(self, tab: Tab, *, start: int = 0, limit: int | None = None) -> list[Study]:
+        """Studies that are not for reading now (or also elsewhere), newest first: `limit` of them, after `start`."""
+        return self._some(TABS[tab], TAB_ORDER[tab], (), start, -1 if limit is None else limit)
+
+    def elsewhere(self, asked: str, *, limit: int) -> list[Study]:
+        """Studies that match a search and are not in the list, the last received first."""
+        words = search.words_of(asked)
+        found = " AND ".join(["instr(search, ?) > 0"] * len(words))
+        return self._some(f"{found} AND NOT ({LISTED})", "received_at DESC", words, 0, limit) if words else []
+
+    def _some(self, condition: str, order: str, values: Sequence[str], start: int, limit: int) -> list[Study]:
+        # Chosen by index first: a row is read whole only where it is shown.
+        chosen = f"SELECT study_uid FROM studies WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608
+        found = self._store.rows(f"{SELECT} WHERE study_uid IN ({chosen}) ORDER BY {order}", (*values, limit, start))
         return [rows.study(row) for row in found]
+
+    def changed(self) -> tuple[int, Study | None]:
+        """How many studies have a new result that nobody has read, and the one whose result is the latest."""
+        condition = "reading = 'read' AND changed_since_read = 1 AND state != 'withdrawn'"
+        row = self._store.row(f"SELECT count(*) AS n FROM studies WHERE {condition}")  # noqa: S608
+        latest = self._some(condition, "completed_at DESC", (), 0, 1)
+        return (0 if row is None else int(row["n"])), (latest[0] if latest else None)
 
     def counts_by_tier(self) -> dict[Tier, int]:
         found = self._store.rows(f"SELECT tier, count(*) AS n FROM studies WHERE {LISTED} GROUP BY tier")  # noqa: S608

@@ -41,17 +41,15 @@ def m003_search_and_indexes(db: Database) -> None:
 _INDEXES = """
 DROP INDEX studies_by_state;
 CREATE INDEX studies_by_state ON studies (state, received_at);
-CREATE INDEX studies_to_count ON studies (reading, state, is_reference, pinned_at);
+CREATE INDEX studies_by_reading ON studies (reading, changed_since_read, read_at, state, is_reference, pinned_at);
 CREATE INDEX studies_listed ON studies (arrival_seq)
     WHERE reading != 'read' AND NOT (is_reference = 1 AND pinned_at IS NULL) AND state != 'withdrawn';
-CREATE INDEX studies_read ON studies (changed_since_read, read_at) WHERE reading = 'read';
 CREATE INDEX studies_prior ON studies (received_at) WHERE is_reference = 1;
 CREATE INDEX studies_to_search ON studies (received_at, search);
 CREATE INDEX studies_by_completion ON studies (completed_at);
 CREATE INDEX studies_unsettled ON studies (arrival_seq) WHERE generation > settled_generation;
 CREATE INDEX studies_unexamined ON studies (arrival_seq) WHERE settled_generation > examined_generation;
-CREATE INDEX studies_claimed ON studies (claim_token) WHERE claim_token IS NOT NULL;
-CREATE INDEX outcomes_by_time ON outcomes (committed_at)
+CREATE INDEX studies_claimed ON studies (claim_token) WHERE claim_token IS NOT NULL
 """
 
 _FIRST_TABLES = """

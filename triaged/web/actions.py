@@ -40,7 +40,7 @@ class Actions:
         """Take a study off the list as read. Doing so twice changes nothing. Raises as `claim`."""
         with self._store.atomic():
             study = self._store.studies.get(study_uid)
-            if study.reading is Reading.READ:
+            if study.reading is Reading.READ and not study.changed_since_read:
                 return f"Already read by {study.reader}: {title(study)}"
             self._not_withdrawn(study)
             self._store.reading.mark_read(study_uid, reader=reader, now=now)

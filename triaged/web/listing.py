@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from triaged.clock import Now
 from triaged.records import Study
-from triaged.store import Store
+from triaged.store import Store, search
 from triaged.store.reading import Tab
 from triaged.web import view, words
 from triaged.worklist.board import Board, BoardItem
@@ -18,8 +17,13 @@ TABS: dict[Tab, tuple[str, str]] = {
     "failed": ("Failed", "Also in the list, at their places by arrival and order priority."),
     "reference": ("Reference", "Prior studies, shown apart and never promoted."),
     "read": ("Read", "Marked as read, the latest first."),
-    "withdrawn": ("Withdrawn", "Taken off the list for a stated reason. Their images are kept."),
+    "withdrawn": (
+        "Withdrawn",
+        "Taken off the list for a stated reason. Their images stay as long as those of studies that were read.",
+    ),
 }
+TAB_PAGE = 100  # rows
+ELSEWHERE_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +70,9 @@ class Entry:
 
 
 def matches(study: Study, q: str) -> bool:
-    """Whether every word of a search is found in the patient's name or ID, accession, description or UID."""
-    header = study.header
-    texts = (
-        header.patient_name,
-        words.person_name(header.patient_name),
-        header.patient_id,
-        header.accession_number,
-        header.study_description,
-        study.study_uid,
-    )
-    text = " ".join(texts).casefold()
-    return all(word in text for word in q.casefold().split())
+    """Whether every word of a search is found in a study, as the store looks for it."""
+    text = search.text_of(study.header)
+    return all(word in text for word in search.words_of(q))
 
 
 def shown(board: Board, *, q: str, compare: bool, show: int, now: Now, reader: str, viewer_url: str | None) -> Shown:
@@ -125,21 +120,14 @@ def _other_order(board: Board) -> dict[int, Other]:
     }
 
 
-def tab(store: Store, name: Tab, now: Now, show: int) -> tuple[list[Entry], int]:
-    """The first studies of a tab, and how many there are."""
-    studies = store.reading.tab(name)
-    return [entry(study, now) for study in studies[:show]], len(studies)
+def tab(store: Store, name: Tab, now: Now, start: int) -> list[Entry]:
+    """A page of a tab, from its study number `start` (0 is the first)."""
+    return [entry(study, now) for study in store.reading.tab(name, start=start, limit=TAB_PAGE)]
 
 
-ELSEWHERE_SHOWN = 20
-
-
-def elsewhere(store: Store, board: Board, q: str, now: Now) -> list[Entry]:
+def elsewhere(store: Store, q: str, now: Now) -> list[Entry]:
     """Matching studies that are not in the list: a search must not say that what was read is missing."""
-    listed = {item.study.study_uid for item in board.items}
-    found: Sequence[Study] = store.studies.all()
-    hits = [study for study in found if study.study_uid not in listed and matches(study, q)]
-    return [entry(study, now) for study in hits[:ELSEWHERE_SHOWN]]
+    return [entry(study, now) for study in store.reading.elsewhere(q, limit=ELSEWHERE_SHOWN)]
 
 
 def entry(study: Study, now: Now) -> Entry:

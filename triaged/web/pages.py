@@ -39,6 +39,7 @@ DID = {
 }
 
 Shown = Annotated[int, Query(ge=1, le=MOST_SHOWN)]
+Start = Annotated[int, Query(ge=0, le=10**9)]
 Search = Annotated[str, Query(max_length=200)]
 
 
@@ -97,7 +98,7 @@ def _lists(routes: APIRouter, parts: Parts) -> None:
         shown = listing.shown(
             board, q=q, compare=compare, show=show, now=at, reader=reader_of(request), viewer_url=viewer_url
         )
-        elsewhere = listing.elsewhere(parts.store, board, q, at) if q.strip() else []
+        elsewhere = listing.elsewhere(parts.store, q, at) if q.strip() else []
         return {
             "board": board,
             "top": parts.top_line(at),
@@ -128,9 +129,9 @@ def _lists(routes: APIRouter, parts: Parts) -> None:
         return parts.templates.TemplateResponse(request, "rows.html", context)
 
     @routes.get("/tab/{name}")
-    def tab(request: Request, name: Tab, show: Shown = SHOWN, did: str = "", study: str = "") -> Response:
-        entries, total = listing.tab(parts.store, name, now(), show)
-        context = frame(parts, request) | {"name": name, "entries": entries, "total": total, "show": show}
+    def tab(request: Request, name: Tab, start: Start = 0, did: str = "", study: str = "") -> Response:
+        entries = listing.tab(parts.store, name, now(), start)
+        context = frame(parts, request) | {"name": name, "entries": entries, "start": start, "step": listing.TAB_PAGE}
         context |= {"title": listing.TABS[name][0], "about": listing.TABS[name][1], "page": name}
         context |= {"did": _did(parts, did, study)}
         return parts.templates.TemplateResponse(request, "tab.html", context)

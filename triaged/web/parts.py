@@ -15,6 +15,8 @@ from triaged.web.access import Access
 from triaged.web.actions import Actions
 from triaged.web.live import Boards
 from triaged.web.status import DaemonStatus, since, troubles
+from triaged.worklist.board import Board
+from triaged.worklist.why import finding_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,23 @@ class Parts:
             "queue": words.plural(board.queue_depth, "study", "studies") if board.queue_depth else "none",
             "troubles": troubles(self.status()),
             "counts": {"to_read": len(board.items)} | {str(name): n for name, n in board.tab_counts.items()},
+            "changed": self._changed(board),
             "switched": board.is_switched,
+        }
+
+    def _changed(self, board: Board) -> dict[str, object]:
+        """New results of studies that were read before: how many, and the latest in words."""
+        latest = board.latest_changed
+        if latest is None or latest.completed_at is None:
+            return {"count": 0, "at": "", "words": ""}
+        shown = words.STATES[latest.state]
+        if latest.findings is not None:
+            shown = finding_words(latest.findings, self.config.worklist)
+        name = words.person_name(latest.header.patient_name)
+        return {
+            "count": board.changed,
+            "at": latest.completed_at.isoformat(),
+            "words": f"New result since it was read: {name}, {shown}",
         }
 
     def marks(self) -> list[tuple[str, str]]:

@@ -63,6 +63,8 @@ class Board:
     is_switched: bool  # a person has set the list back to the baseline
     items: tuple[BoardItem, ...]
     tab_counts: dict[Tab, int]
+    changed: int  # studies with a new result since they were read
+    latest_changed: Study | None
     queue_depth: int
     last_received_at: datetime | None
     last_result_at: datetime | None
@@ -97,6 +99,7 @@ def read_board(store: Store, config: Config, now: Now) -> Board:
         for study in studies
     )
     last_received_at, last_result_at = store.studies.last_times()
+    changed, latest_changed = store.reading.changed()
     return Board(
         made_at=now.utc,
         order=order,
@@ -104,6 +107,8 @@ def read_board(store: Store, config: Config, now: Now) -> Board:
         is_switched=is_switched,
         items=items,
         tab_counts=store.reading.tab_counts(),
+        changed=changed,
+        latest_changed=latest_changed,
         queue_depth=store.queue.depth(),
         last_received_at=last_received_at,
         last_result_at=last_result_at,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from tests.unit.worklist.house import START, House
 from triaged.errors import AlreadyClaimed, AlreadyRead, UnknownStudy
 from triaged.records import Reading
+from triaged.store import Store, schema
+from triaged.store.reading import TABS
+from triaged.worklist.board import read_board
 
 UID = "1.1"
 
@@ -110,3 +115,48 @@ def test_read_study_is_no_longer_pinned(house: House) -> None:
 def test_unknown_study_is_said_to_be_unknown(house: House, method: str, words: dict[str, object]) -> None:
     with pytest.raises(UnknownStudy, match=r"9\.9"):
         getattr(house.store.reading, method)("9.9", now=START, **words)
+
+
+def test_a_search_finds_what_is_not_in_the_list_whatever_the_case(house: House) -> None:
+    for n in range(2, 5):
+        house.arrive(f"1.{n}")
+    for n in (1, 2, 3):
+        house.store.reading.mark_read(f"1.{n}", reader="dr.a", now=START.later(n))
+    name = house.study("1.1").header.patient_name.split("^")[0]
+    found = house.store.reading.elsewhere(f"{name.lower()},", limit=2)
+    assert len(found) == 2
+    assert {s.study_uid for s in house.store.reading.elsewhere(name, limit=9)} == {"1.1", "1.2", "1.3"}
+    assert house.store.reading.elsewhere(f"{name} nobody", limit=9) == []
+    assert house.store.reading.elsewhere("%", limit=9) == []
+    assert house.store.reading.elsewhere(" , ", limit=9) == []
+
+
+def test_a_search_finds_studies_from_before_there_was_one(house: House) -> None:
+    house.store.reading.mark_read(UID, reader="dr.a", now=START)
+    with closing(sqlite3.connect(house.config.database)) as another:
+        named = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        for (index,) in another.execute(named).fetchall():
+            if f"INDEX {index} " in schema._INDEXES and index != "studies_by_state":
+                another.execute(f"DROP INDEX {index}")
+        another.execute("ALTER TABLE studies DROP COLUMN search")
+        another.execute("DELETE FROM _sqlite_migrations WHERE name = 'm003_search_and_indexes'")
+        another.commit()
+    with Store(house.config.database) as store:
+        assert [s.study_uid for s in store.reading.elsewhere("1.1", limit=9)] == ["1.1"]
+
+
+def test_what_the_board_asks_again_and_again_reads_no_table_whole(house: House) -> None:
+    """Nothing leaves the history, so a question that reads all of it grows slower for years."""
+    asked: list[str] = []
+    store = house.store
+    store._looker.set_trace_callback(asked.append)
+    read_board(store, house.config, START)
+    for tab in TABS:
+        store.reading.tab(tab, limit=60)
+    store.reading.elsewhere("smith", limit=20)
+    store.studies.pending()
+    store._looker.set_trace_callback(None)
+    assert len(asked) > 10
+    for question in asked:
+        plan = [str(row[3]) for row in store.rows(f"EXPLAIN QUERY PLAN {question}")]
+        assert not [step for step in plan if step.startswith("SCAN") and "INDEX" not in step and "CONSTANT" not in step]

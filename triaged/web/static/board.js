@@ -94,6 +94,7 @@ function heard(status) {
     const place = document.querySelector(`[data-count=${name}]`);
     if (place) place.textContent = n;
   }
+  hearChanged(status.changed);
   const kept = $("banner").querySelector(".kept");
   const isTyping = document.activeElement && document.activeElement.matches("input, select, textarea");
   if (list && Boolean(kept) !== status.switched && !held() && !isTyping) location.reload();
@@ -309,9 +310,23 @@ function announceUrgent(fresh) {
   const rank = first.querySelector(".c-rank b").textContent;
   const many = fresher.length > 1 ? `${fresher.length} new urgent studies, the first` : "New urgent study";
   $("live").textContent = `${many} at rank ${rank}: ${first.querySelector(".primary").textContent}`;
+  alarm(`${many} at rank ${rank}`);
+}
+
+/** A new result of a study that was read already: nobody looks there any more, so it is said. */
+function hearChanged({ count, at, words: text }) {
+  document.querySelector("[data-count=changed]").textContent = count;
+  $("changed-since-read").hidden = count === 0;
+  if (at <= body.dataset.changedAt) return;
+  body.dataset.changedAt = at;
+  say(`${text}.`, { refused: true });
+  alarm(text.split(":")[0]); // a notification outside this page names nobody
+}
+
+function alarm(text) {
   if (localStorage.getItem("notify") !== "on") return;
   beep();
-  if ("Notification" in window && Notification.permission === "granted") new Notification("triaged", { body: `${many} at rank ${rank}` });
+  if ("Notification" in window && Notification.permission === "granted") new Notification("triaged", { body: text });
 }
 
 function beep() {
