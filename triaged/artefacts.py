@@ -1,7 +1,8 @@
 """What an analysis leaves on disk for those after it: masks for the encoder, pictures for the board.
 
 One folder per study and revision under `[storage] path`/results. It is complete and synced before the outcome is
-committed, so that a committed revision always has its folder. Names hold UIDs and numbers only.
+committed, so that a committed revision always has its folder; and it takes its place in the transaction that commits,
+so that a worker whose claim was lost touches none. Names hold UIDs and numbers only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ CORONAL = "coronal.png"  # the X-ray-like view alone: what the picture is compos
 PICTURE = "picture.png"
 THUMBNAIL = "thumbnail.png"
 KEY_SLICES = "key-slices.json"
+UNFINISHED = ".tmp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +53,13 @@ def folder(root: Path, study_uid: str, revision: int) -> Path:
 
 
 def write(root: Path, study_uid: str, revision: int, artefacts: Artefacts) -> Path:
-    """Write the folder of one revision, whole and synced, replacing what a lost claim may have left there."""
-    final = folder(root, study_uid, revision)
-    temporary = final.with_name(f"{revision}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    """Write the folder of one revision, for a caller who has the study to itself."""
+    return place(write_aside(root, study_uid, artefacts), folder(root, study_uid, revision))
+
+
+def write_aside(root: Path, study_uid: str, artefacts: Artefacts) -> Path:
+    """Write a folder under a name of its own beside the study's revisions, whole and synced."""
+    temporary = root / study_uid / f"{uuid.uuid4().hex}{UNFINISHED}"
     temporary.mkdir(parents=True)
     _write_masks(temporary / MASKS, artefacts.masks)
     (temporary / CORONAL).write_bytes(artefacts.coronal_png)
@@ -64,11 +70,24 @@ def write(root: Path, study_uid: str, revision: int, artefacts: Artefacts) -> Pa
     (temporary / KEY_SLICES).write_text(json.dumps([asdict(key) for key, _ in artefacts.key_slices]))
     for path in (*temporary.iterdir(), temporary):
         sync(path)
+    return temporary
+
+
+def place(temporary: Path, final: Path) -> Path:
+    """Give a folder its place, replacing one that was never committed (its worker died before it could)."""
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
-    for parent in (final.parent, root):
+    for parent in (final.parent, final.parent.parent):
         sync(parent)
     return final
+
+
+def remove_unfinished(root: Path) -> int:
+    """Delete what workers that died left aside, while none works; returns how many folders."""
+    left = list(root.glob(f"*/*{UNFINISHED}"))
+    for temporary in left:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return len(left)
 
 
 def _write_masks(path: Path, masks: Masks) -> None:

@@ -25,7 +25,7 @@ from types import FrameType
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from triaged import telemetry
+from triaged import artefacts, telemetry
 from triaged.analysis.devices import devices
 from triaged.analysis.worker import give_up_on
 from triaged.analysis.worker import run as run_worker
@@ -143,6 +143,7 @@ class Daemon:
         self.store.studies.restart_clocks(at)
         for token in self.store.queue.tokens():
             self.store.queue.release(token, why="the daemon was restarted", count_attempt=True, now=at)
+        artefacts.remove_unfinished(self.config.artefacts)
         realign(self.store, self.config, at)
         sent = self.config.results.send if self.config.delivers else ()
         self.store.deliveries.drop_all_but(sent, why="the settings do not deliver it any more", now=at)

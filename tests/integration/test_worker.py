@@ -16,7 +16,7 @@ from training.phantom.dicom import StudyInfo, uid_for
 from training.phantom.study import SMALL, Options, WrittenStudy, small_study
 from triaged import artefacts
 from triaged.analysis import worker as worker_module
-from triaged.analysis.worker import give_up_on
+from triaged.analysis.worker import Worker, give_up_on
 from triaged.clock import now
 from triaged.config import Config
 from triaged.intake.headers import read_headers
@@ -270,6 +270,28 @@ def test_a_result_is_dropped_where_the_study_was_taken_away(house: House, studie
     house.analyst.meanwhile = lambda: None
     assert house.work() == 1
     assert house.study(first).revision == 1
+
+
+def test_a_worker_that_was_taken_for_dead_touches_nothing_of_what_another_committed(
+    house: House, studies: dict[str, WrittenStudy]
+) -> None:
+    whole = studies["whole"]
+    folder = artefacts.folder(house.config.artefacts, whole.study_uid, 1)
+
+    def another_takes_over() -> None:
+        house.analyst.meanwhile = lambda: None
+        (token,) = house.store.queue.tokens()
+        house.store.queue.release(token, why="no sign of life", count_attempt=True, now=now())
+        assert Worker(house.config, house.store, "worker-1", house.analyst, None).step()
+        (folder / "seg.dcm").write_bytes(b"encoded, about to be sent")
+
+    house.analyst.meanwhile = another_takes_over
+    house.put(whole.paths)
+    assert house.work() == 1
+    assert (house.analyst.calls, house.study(whole).revision) == (2, 1)
+    assert (folder / "seg.dcm").read_bytes() == b"encoded, about to be sent"
+    assert artefacts.read_masks(folder).sources
+    assert [f.name for f in folder.parent.iterdir()] == ["1"]
 
 
 def test_a_study_whose_images_are_gone_ends_in_a_state(house: House, studies: dict[str, WrittenStudy]) -> None:

@@ -79,12 +79,10 @@ def test_each_revision_has_its_own_folder(tmp_path: Path) -> None:
 def test_what_a_lost_claim_left_is_replaced_whole(tmp_path: Path) -> None:
     folder = artefacts.write(tmp_path, UID, 1, left(masks(), b"lost"))
     (folder / "key-9.png").write_bytes(b"of the lost one")
-    half = folder.with_name("1.tmp")  # another one was ended while it wrote
-    half.mkdir()
-    (half / "half").write_bytes(b"")
+    artefacts.write_aside(tmp_path, UID, left(masks()))  # another one was ended before it could commit
     assert artefacts.write(tmp_path, UID, 1, left(masks())) == folder
     assert not (folder / "key-9.png").exists()
-    assert not (folder / "half").exists()
+    assert artefacts.remove_unfinished(tmp_path) == 1
     assert [p.name for p in (tmp_path / UID).iterdir()] == ["1"]
 
 

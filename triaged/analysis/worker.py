@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,11 +97,17 @@ class Worker:
 
     def _commit(self, claim: Claim, outcome: Outcome, left: artefacts.Artefacts | None) -> None:
         uid = claim.study.study_uid
-        if left is not None:
-            artefacts.write(self.config.artefacts, uid, claim.study.revision + 1, left)
+        aside = None if left is None else artefacts.write_aside(self.config.artefacts, uid, left)
         at = now()
         planned = plan_deliveries(self.store, self.config, uid, outcome, at)
-        revision = commit_outcome(self.store, self.config, claim, outcome, planned, at)
+        try:
+            with self.store.atomic():
+                revision = commit_outcome(self.store, self.config, claim, outcome, planned, at)
+                if aside is not None:
+                    artefacts.place(aside, artefacts.folder(self.config.artefacts, uid, revision))
+        finally:
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)  # where it has not taken its place
         log.info("outcome", extra={"study": uid, "state": outcome.state, "revision": revision})
 
     def _failed(self, claim: Claim, error: Exception) -> None:
