@@ -18,7 +18,7 @@ Held = Literal["", "shadow", "switch", "off"]  # why the order in force is the b
 
 BASELINE_WORDS: dict[Held, str] = {
     "": "at its baseline place",
-    "shadow": "at its baseline place (shadow mode)",
+    "shadow": "at its baseline place",  # every page is marked as shadow mode already
     "switch": "at its baseline place (AI order switched off)",
     "off": "at its baseline place",
 }
@@ -57,7 +57,8 @@ def sentence(study: Study, rules: Worklist, held: Held) -> str:
         return f"{decided}; {content}"
     moved = _promotion(study, rules)
     if held and moved:
-        return f"{content}; {BASELINE_WORDS[held]}, AI would have it {moved}"
+        place = "" if held == "shadow" else f"{BASELINE_WORDS[held]}, "
+        return f"{content}; {place}AI would have it {moved}"
     if moved:
         return f"{content}; {moved}"
     waiting = study.state in {StudyState.RECEIVING, StudyState.READY, StudyState.ANALYSING}
