@@ -99,10 +99,12 @@ def disk_of(folder: Path) -> Disk:
 def _remove(store: Store, spool: Spool, config: Config, removal: Removal, now: Now) -> bool:
     """Files first, then the row: what a crash leaves half done is found again. False where the study is left alone."""
     uid = removal.study_uid
-    if _touched_at(spool, uid) > now.utc.timestamp() - UNTOUCHED_S:
+    recently = now.utc.timestamp() - UNTOUCHED_S
+    if spool.touched_at(uid) > recently:
         return False
     try:
-        spool.remove_study(uid)
+        if not spool.remove_study(uid, touched_since=recently):
+            return False
         for name in LARGE:
             for file in (config.artefacts / uid).glob(f"*/{name}"):
                 file.unlink()
@@ -112,13 +114,6 @@ def _remove(store: Store, spool: Spool, config: Config, removal: Removal, now: N
     store.studies.images_removed(uid, why=removal.why, now=now)
     log.info("images removed", extra={"study": uid, "why": removal.why})
     return True
-
-
-def _touched_at(spool: Spool, study_uid: str) -> float:
-    """When a file last appeared in the study, in seconds of the epoch; 0 where it has none."""
-    study = spool.root / study_uid
-    folders = [study, *(study / series for series in spool.series(study_uid))]
-    return max((folder.stat().st_mtime for folder in folders if folder.is_dir()), default=0.0)
 
 
 def _size_bytes(spool: Spool, study_uid: str) -> int:

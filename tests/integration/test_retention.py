@@ -131,6 +131,25 @@ def test_a_study_that_is_receiving_is_left_alone(make: MakeHouse) -> None:
     assert sweep(house) == (study,)
 
 
+def test_an_image_that_comes_while_its_study_is_removed_brings_the_study_back(make: MakeHouse) -> None:
+    """It was answered with Success between the question whether something came and the removal."""
+    house = make(ROOMY)
+    study = delivered(house, "meanwhile")
+    (series,) = house.spool.series(study)
+    before = house.spool.paths(study, series)
+    house.later(40 * DAY_S)
+    checked = house.now.utc.timestamp()
+    age_of = before[0].parent
+    late = age_of / "1.2.3.dcm"
+    late.write_bytes(before[0].read_bytes())
+    os.utime(age_of, (checked + 1, checked + 1))
+    assert not house.spool.remove_study(study, touched_since=checked)
+    assert house.spool.paths(study, series) == sorted([*before, late])
+    assert not (house.spool.root / ".removed").exists()
+    assert house.spool.remove_study(study, touched_since=checked + 10 * DAY_S)
+    assert house.spool.series(study) == []
+
+
 def test_a_full_disk_that_nothing_relieves_is_said_once(make: MakeHouse, caplog: pytest.LogCaptureFixture) -> None:
     house = make(FULL)
     delivered(house, "filler")

@@ -169,10 +169,16 @@ class Spool:
 
     # -- removing -----------------------------------------------------------------------------------------------
 
-    def remove_study(self, study_uid: str) -> None:
-        """Delete a study's images and their other versions. Raises OSError.
+    def touched_at(self, study_uid: str) -> float:
+        """When a file last appeared in the study, in seconds of the epoch; 0 where it has none."""
+        return _touched_at(self.root / safe_uid(study_uid))
 
-        Out of sight first: a crash half way must not leave half a study to be counted and analysed.
+    def remove_study(self, study_uid: str, *, touched_since: float = float("inf")) -> bool:
+        """Delete a study's images and their other versions; False, and nothing, where a file came after that time.
+
+        Out of sight first: a crash half way must not leave half a study to be counted and analysed. Only then is it
+        certain that nothing more comes: what the listener placed until that moment was answered with Success, and
+        goes back. Raises OSError.
         """
         gone = self.root / ".removed"
         for top in (self.root, self.versions):
@@ -182,8 +188,12 @@ class Spool:
                 shutil.rmtree(gone, ignore_errors=True)  # also what a crash left
                 if folder.is_dir():
                     folder.rename(gone)
+                    if top == self.root and _touched_at(gone) > touched_since:
+                        _put_back(gone, folder)
+                        return False
                     sync_folder(top)
                     shutil.rmtree(gone)
+        return True
 
     def remove_leftovers(self) -> int:
         """Delete what was being received by processes that have ended; nobody was told Success. Returns how many."""
@@ -222,6 +232,24 @@ def _names(folder: Path, *, folders: bool) -> Iterator[str]:
                     yield entry.name
     except FileNotFoundError:
         return
+
+
+def _touched_at(study: Path) -> float:
+    folders = [study, *(study / name for name in _names(study, folders=True))]
+    return max((folder.stat().st_mtime for folder in folders if folder.is_dir()), default=0.0)
+
+
+def _put_back(gone: Path, folder: Path) -> None:
+    """Undo a removal. The listener may have begun the study anew meanwhile: what is there stays."""
+    for file in sorted(gone.glob(f"*/*{SUFFIX}")):
+        target = folder / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            file.rename(target)
+        sync_folder(target.parent)
+    for changed in (folder, folder.parent):
+        sync_folder(changed)
+    shutil.rmtree(gone)
 
 
 def _sync_file(path: Path) -> None:
