@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from triaged.clock import Now
 from triaged.errors import ClaimLost, NotPossible
-from triaged.records import Claim, Outcome, Place, PlannedDelivery, StudyState
+from triaged.records import Claim, Findings, Flag, Outcome, Place, PlannedDelivery, Study, StudyState
 from triaged.store import rows
 from triaged.store.studies import SELECT
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 CLAIMABLE = (
     "settled_generation > examined_generation AND claim_token IS NULL AND state NOT IN ('withdrawn', 'receiving')"
 )
+
+
+def _as_partial(study: Study) -> Findings | None:
+    """The study's findings, flagged as partial where its images now are, and only there."""
+    if study.findings is None:
+        return None
+    others = tuple(flag for flag in study.findings.flags if flag is not Flag.PARTIAL)
+    return replace(study.findings, flags=(Flag.PARTIAL, *others) if study.partial else others)
 
 
 class Queue:
@@ -87,9 +96,9 @@ class Queue:
             self._store.execute(
                 """UPDATE studies SET examined_generation = ?, claim_token = NULL, claimed_by = NULL, attempts = 0,
                        reason_code = CASE state WHEN 'analysed' THEN NULL ELSE reason_code END,
-                       reason = CASE state WHEN 'analysed' THEN NULL ELSE reason END
+                       reason = CASE state WHEN 'analysed' THEN NULL ELSE reason END, findings = ?
                    WHERE claim_token = ?""",
-                (claim.study.settled_generation, claim.token),
+                (claim.study.settled_generation, rows.to_json(rows.FINDINGS, _as_partial(claim.study)), claim.token),
             )
             self._store.events.add("selection_unchanged", now, study_uid=claim.study.study_uid)
 

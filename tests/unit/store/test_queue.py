@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.unit.store.processes import claim_all
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, planned
 from triaged.clock import Now
 from triaged.errors import ClaimLost, NotPossible, UnknownStudy
-from triaged.records import Claim, OrderPriority, Reading, StudyState
+from triaged.records import Claim, Flag, OrderPriority, Reading, StudyState
 from triaged.worklist.board import commit_outcome
 
 
@@ -141,6 +142,24 @@ def test_unchanged_selection_opens_no_revision(house: House) -> None:
     assert (after.revision, after.state, after.attempts) == (1, StudyState.ANALYSED, 0)
     assert (after.findings, after.completed_at) == (before.findings, before.completed_at)
     assert house.store.queue.claim("w", START) is None
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_what_is_missing_is_told_of_the_images_as_they_are(house: House, partial: bool) -> None:
+    """The time was over while images were still coming, and then they all came, or the other way round."""
+    house.arrive("1.1")
+    (pending,) = house.store.studies.pending()
+    house.store.studies.settle(pending, partial=not partial, now=START)
+    flags = (Flag.THICK_SLICES,) if partial else (Flag.PARTIAL, Flag.THICK_SLICES)
+    house.finish_next(analysed(replace(findings_of(0.3), flags=flags)))
+    house.arrive("1.1", START.later(60), images=1)
+    (pending,) = house.store.studies.pending()
+    house.store.studies.settle(pending, partial=partial, now=START.later(70))
+    house.store.queue.unchanged(_claim(house), START.later(80))
+    study = house.study("1.1")
+    assert study.findings is not None
+    assert (study.partial, Flag.PARTIAL in study.findings.flags) == (partial, partial)
+    assert Flag.THICK_SLICES in study.findings.flags
 
 
 def test_images_that_come_during_the_analysis_are_looked_at_afterwards(house: House) -> None:
