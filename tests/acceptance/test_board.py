@@ -406,6 +406,20 @@ def test_a_new_result_of_a_read_study_is_announced(served: Served, screen: Scree
     expect(screen.page.locator("#changed-since-read")).to_have_text(" 1 changed since")
 
 
+def test_a_list_that_moves_fetches_no_picture_again(served: Served, screen: Screen) -> None:
+    page = screen.page
+    page.mouse.move(700, 5)
+    shown = "[...document.querySelectorAll('.thumb img:first-child')].filter(i => i.complete && i.naturalWidth).length"
+    page.wait_for_function(f"{shown} > 10")
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url) if request.url.endswith(".png") else None)
+    new = urgent(served)
+    expect(page.locator(f'tr.row[data-uid="{new}"]')).to_have_count(1)
+    page.wait_for_timeout(500)
+    assert fetched == []
+    assert page.evaluate(shown) > 10
+
+
 def test_a_colleagues_claim_shows_at_once_and_wins(served: Served, screen: Screen) -> None:
     page, uid = screen.page, sample.of("SCHMIDT")
     screen.go_to(uid)

@@ -55,7 +55,7 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                # Pages hold patients' names: no cache keeps them. Our own pictures and files say otherwise.
+                # Pages and pictures are patients': no cache of a workstation that is shared keeps them.
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

@@ -155,8 +155,7 @@ def _studies(routes: APIRouter, parts: Parts) -> None:
         file = artefacts.folder(parts.config.artefacts, study_uid, revision) / name
         if not file.is_file():
             raise HTTPException(404, "This picture has been removed.")
-        # A committed revision's pictures never change; private, since they are a patient's.
-        return FileResponse(file, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+        return FileResponse(file, media_type="image/png")
 
 
 Action = Literal[
