@@ -21,6 +21,7 @@ from models.volume import Volume
 GRID_MM = 2.0
 # Lung in the last slice is cut off when there is more of it than the tip of an apex or of a recess.
 CUT_OFF_MM2 = 1000.0
+RECESS_MM2 = 200.0  # less than this of a side in a slice is the tip of its recess, or noise
 # From the apex down: below the clavicles, above the domes of most adults (lungs are 220-320 mm high). In mm, not as a
 # share of the lungs' height: lungs white from the base up to the hilum would otherwise look complete, only short.
 MID_CHEST_MM = (40.0, 170.0)
@@ -37,7 +38,8 @@ class Extent:
     """Volumes in mL, shares in [0, 1]; None where it cannot be measured.
 
     `rib_ring` is the share of directions in which bone surrounds the mid-chest. `cavity_share_*` is the share of that
-    side's rib cage, in the mid-chest, that is lung. `reaches_*` says whether lung is cut off at that end of the scan.
+    side's rib cage, in the mid-chest, that is lung. `base_step_mm` is how much lower one lung reaches than the other.
+    `reaches_*` says whether lung is cut off at that end of the scan.
     """
 
     lung_ml_right: float
@@ -47,6 +49,7 @@ class Extent:
     rib_ring: float | None
     cavity_share_right: float | None
     cavity_share_left: float | None
+    base_step_mm: float | None
     reaches_head_end: bool
     reaches_foot_end: bool
 
@@ -86,9 +89,23 @@ def extent(volume: Volume, labels: NDArray[np.uint8]) -> Extent:
         rib_ring=chest.rib_ring,
         cavity_share_right=chest.shares[RIGHT],
         cavity_share_left=chest.shares[LEFT],
+        base_step_mm=_base_step_mm(volume, labels, head_first=head_first),
         reaches_foot_end=ends[1] if head_first else ends[0],
         reaches_head_end=ends[0] if head_first else ends[1],
     )
+
+
+def _base_step_mm(volume: Volume, labels: NDArray[np.uint8], *, head_first: bool) -> float | None:
+    """Between the lowest slices of both lungs; None where one of them was not found."""
+    slice_mm, row_mm, column_mm = volume.spacing_mm
+    lowest = []
+    for side in (RIGHT, LEFT):
+        areas_mm2 = np.count_nonzero(labels == side, axis=(1, 2)) * row_mm * column_mm
+        used = np.flatnonzero(areas_mm2 > RECESS_MM2)
+        if not used.size:
+            return None
+        lowest.append(int(used[-1] if head_first else used[0]))
+    return abs(lowest[0] - lowest[1]) * slice_mm
 
 
 class _Chest:

@@ -95,6 +95,7 @@ class Flag(StrEnum):
     UNCALIBRATED = "uncalibrated"  # the score is a score, not a probability
     RESEARCH_WEIGHTS = "research_weights"  # some model was trained on synthetic data
     LUNGS_DISAGREE = "lungs_disagree"  # two lung methods, where one checks the other
+    LUNG_MAY_BE_MISSING = "lung_may_be_missing"  # what was found of the lungs is unlike whole ones: a grey zone
     SIDES_BY_SIZE = "sides_by_size"  # right and left named by size, not by patient orientation
     THICK_SLICES = "thick_slices"
     LUNG_CUT_OFF = "lung_cut_off"  # lung reaches the first or last slice

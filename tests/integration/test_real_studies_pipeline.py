@@ -18,7 +18,9 @@ from models.pipeline import Pipeline, Prediction
 from models.reading import NotAVolume, read_dicom_series, read_file
 from models.severity import LEFT, RIGHT
 from models.volume import Volume
-from triaged.records import Reason
+from tests.white import painted
+from triaged.analysis.quality import judge
+from triaged.records import Flag, Reason
 
 STUDIES = (
     "covid-P001",
@@ -107,6 +109,24 @@ def test_a_real_lung_painted_white_leaves_its_cage_empty(analyse: Analyse, side:
     assert extent.smaller_cavity_share is not None
     assert extent.smaller_cavity_share < 0.2
     assert not 0.3 < extent.right_left_ratio < 3.0
+
+
+@pytest.mark.parametrize("sides", [(RIGHT,), (LEFT,), (RIGHT, LEFT)])
+@pytest.mark.parametrize("name", ["normal-001", "cip-ct64"])
+def test_white_bases_of_a_real_chest_are_refused_or_doubted(
+    analyse: Analyse, name: str, sides: tuple[int, ...]
+) -> None:
+    healthy = analyse(name)
+    found = Pipeline().run(painted(healthy.volume, healthy.labels, sides, 0.25))
+    verdict = judge(found, partial=False, lossy=False, contrast=False)
+    assert verdict.reason_code is Reason.LUNG_OPAQUE or Flag.LUNG_MAY_BE_MISSING in verdict.flags
+
+
+@pytest.mark.parametrize("name", ["covid-P001", "normal-001", "lungdx-A0001/series-3-B", "cip-ct64"])
+def test_no_whole_real_chest_is_doubted(analyse: Analyse, name: str) -> None:
+    verdict = judge(analyse(name), partial=False, lossy=False, contrast=False)
+    assert verdict.reason_code is None
+    assert Flag.LUNG_MAY_BE_MISSING not in verdict.flags
 
 
 ODD = (

@@ -53,6 +53,8 @@ CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 SUMMARY = Code("111017", "DCM", "CAD Processing and Findings Summary")
 WITH_FINDINGS = Code("111242", "DCM", "All algorithms succeeded; with findings")  # CID 6047
 WITHOUT_FINDINGS = Code("111241", "DCM", "All algorithms succeeded; without findings")
+IN_PART_WITH_FINDINGS = Code("111244", "DCM", "Not all algorithms succeeded; with findings")
+IN_PART_WITHOUT_FINDINGS = Code("111243", "DCM", "Not all algorithms succeeded; without findings")
 VOLUME = Code("118565006", "SCT", "Volume")
 SUM_OF_VOXELS = Code("126030", "DCM", "Sum of segmented voxel method for volume")  # CID 7474
 MAXIMUM = Code("56851009", "SCT", "Maximum")
@@ -87,6 +89,7 @@ FLAGS = {
     Flag.THICK_SLICES: Code("TRG0207", SCHEME, "Thick slices: small lesions may be missed"),
     Flag.LUNG_CUT_OFF: Code("TRG0208", SCHEME, "Lung reaches the first or the last slice"),
     Flag.CONTRAST: Code("TRG0209", SCHEME, "Contrast agent was given"),
+    Flag.LUNG_MAY_BE_MISSING: Code("TRG0210", SCHEME, "Lung may be missing from the measurement"),
 }
 PRIVATE = (
     AFFECTED_PERCENT,

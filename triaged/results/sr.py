@@ -23,7 +23,11 @@ from triaged.results.uids import derive
 DESCRIPTION = "AI chest CT triage report"
 NOT_FOR_DIAGNOSIS = "AI triage, not for diagnosis. Preliminary, not verified by a physician."
 # The summary's code speaks of all algorithms; there is none for "of what they look for".
-DENSE_LUNG_ONLY = "Nothing measured above the floor of CT-1. Only dense lung is measured; no other disease is looked for."
+DENSE_LUNG_ONLY = "Nothing measured above the floor of CT-1. Only dense lung is measured, no other disease looked for."
+LUNG_MAY_BE_MISSING = (
+    "Lung may be missing from the measurement: what was found is unlike whole lungs. Consolidated lung can be lost so; "
+    "the percentages may be too low."
+)
 SYNTHETIC = "Research weights: at least one model was trained on synthetic data. Not validated on patients."
 
 Group = hd.MeasurementsAndQualitativeEvaluations | hd.VolumetricROIMeasurementsAndQualitativeEvaluations
@@ -148,11 +152,18 @@ def _evaluations(f: Findings) -> list[hd.QualitativeEvaluation]:
     """CAD summary, grade and quality flags, coded. Without a lesion model there is no summary: none looked."""
     found = []
     if f.affected_fraction is not None:
-        found.append((codes.SUMMARY, codes.WITHOUT_FINDINGS if _is_below_floor(f) else codes.WITH_FINDINGS))
+        found.append((codes.SUMMARY, _summary(f)))
     if f.ct_grade is not None:
         found.append((codes.CT_GRADE, codes.GRADES[f.ct_grade]))
     found += [(codes.QUALITY_FLAG, codes.FLAGS[flag]) for flag in f.flags]
     return [hd.QualitativeEvaluation(name=name, value=value) for name, value in found]
+
+
+def _summary(f: Findings) -> Code:
+    """CID 6047. Where lung may be missing from the measurement, not all that was tried can be said to have worked."""
+    if Flag.LUNG_MAY_BE_MISSING in f.flags:
+        return codes.IN_PART_WITHOUT_FINDINGS if _is_below_floor(f) else codes.IN_PART_WITH_FINDINGS
+    return codes.WITHOUT_FINDINGS if _is_below_floor(f) else codes.WITH_FINDINGS
 
 
 def _is_below_floor(f: Findings) -> bool:
@@ -165,6 +176,8 @@ def _texts(report: Report, stamp: Stamp) -> list[tuple[Code, str]]:
     said = [(codes.COMMENT, NOT_FOR_DIAGNOSIS)]
     if _is_below_floor(f):
         said.append((codes.COMMENT, DENSE_LUNG_ONLY))
+    if Flag.LUNG_MAY_BE_MISSING in f.flags:
+        said.append((codes.COMMENT, LUNG_MAY_BE_MISSING))
     if Flag.RESEARCH_WEIGHTS in f.flags or any(m.synthetic for m in stamp.made_by.models):
         said.append((codes.COMMENT, SYNTHETIC))
     said.append((codes.COMMENT, f"Series analysed: {choice.slices} slices. {choice.reason}"))

@@ -20,6 +20,10 @@ FLAGS = {
     Flag.UNCALIBRATED: "The score has not been calibrated at this site: it is a score, not a probability.",
     Flag.RESEARCH_WEIGHTS: "A model in use was trained on synthetic data.",
     Flag.LUNGS_DISAGREE: "Two lung methods disagree on this study.",
+    Flag.LUNG_MAY_BE_MISSING: (
+        "Lung may be missing from the measurement: what was found is unlike whole lungs (one side small, a base high, "
+        "or no ribs to measure against). Consolidated lung can be lost so; the percentages may be too low."
+    ),
     Flag.SIDES_BY_SIZE: "Right and left were told apart by size, not by patient orientation.",
     Flag.THICK_SLICES: "The slices are thick: small lesions may be missed or overestimated.",
     Flag.LUNG_CUT_OFF: "The lung reaches the first or last slice: part of it was not imaged.",

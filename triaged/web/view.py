@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from triaged.clock import Now
-from triaged.records import Flag, Grade, OrderPriority, Reading, Study, StudyState
+from triaged.records import Findings, Flag, Grade, OrderPriority, Reading, Study, StudyState
 from triaged.web import words
 from triaged.worklist.board import BoardItem
 
@@ -160,6 +160,13 @@ def step(fraction: float) -> int:
     return sum(fraction > limit for limit in (0.0, 0.25, 0.5, 0.75))
 
 
+def grade(found: Findings) -> str:
+    """The chip: a lower bound where lung may be missing from the measurement."""
+    if found.ct_grade is None:
+        return ""
+    return f"≥ {found.ct_grade}" if Flag.LUNG_MAY_BE_MISSING in found.flags else found.ct_grade.value
+
+
 def finding(study: Study) -> Finding:
     """What stands in the row's finding columns."""
     if study.state is StudyState.NOT_ANALYSED:
@@ -190,7 +197,7 @@ def finding(study: Study) -> Finding:
         bars=bars,
         worse=words.percent(found.affected_fraction),
         worse_side=worse_side,
-        grade="" if found.ct_grade is None else found.ct_grade.value,
+        grade=grade(found),
         step=step(found.affected_fraction) if found.ct_grade is None else GRADE_STEPS[found.ct_grade],
         score=score,
         score_word=score_word,

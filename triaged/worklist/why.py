@@ -25,6 +25,7 @@ BASELINE_WORDS: dict[Held, str] = {
 
 
 NOTHING_MEASURED = "nothing measured above the floor of CT-1"
+LUNG_MAY_BE_MISSING = "lung may be missing from the measurement"
 
 
 def duration_words(length: timedelta) -> str:
@@ -100,14 +101,16 @@ def _content(study: Study, rules: Worklist) -> str:
 
 def finding_words(findings: Findings, rules: Worklist) -> str:
     """What an analysed study shows, in words: "score 0.83, 38 % of the left lung"; else what was looked for in vain."""
-    parts = [_score_words(findings, rules), _affected_words(findings)]
+    doubt = LUNG_MAY_BE_MISSING if Flag.LUNG_MAY_BE_MISSING in findings.flags else ""
+    parts = [_score_words(findings, rules), _affected_words(findings), doubt]
     return ", ".join(part for part in parts if part) or _nothing_words(findings)
 
 
 def _nothing_words(findings: Findings) -> str:
     if findings.affected_fraction is not None:
         return NOTHING_MEASURED
-    return "analysed, but the model gave no value" if findings.covid_probability is None else "score below its threshold"
+    is_silent = findings.covid_probability is None
+    return "analysed, but the model gave no value" if is_silent else "score below its threshold"
 
 
 def _score_words(findings: Findings, rules: Worklist) -> str:

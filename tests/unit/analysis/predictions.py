@@ -27,6 +27,7 @@ HEALTHY = Extent(
     rib_ring=0.8,
     cavity_share_right=0.74,
     cavity_share_left=0.68,
+    base_step_mm=10.0,
     reaches_head_end=False,
     reaches_foot_end=False,
 )

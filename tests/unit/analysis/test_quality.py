@@ -79,6 +79,31 @@ def test_the_opaque_lung_comes_before_the_small_volume_that_it_causes() -> None:
     assert verdict.reason_code is Reason.LUNG_OPAQUE
 
 
+GREY: list[dict[str, Any]] = [
+    {"lung_ml_right": 2300.0 * quality.USUAL_RIGHT_LEFT[0] - 1, "lung_ml_left": 2300.0},
+    {"lung_ml_right": 2600.0, "lung_ml_left": 2600.0 / quality.USUAL_RIGHT_LEFT[1] - 1},
+    {"cavity_share_left": quality.USUAL_CAVITY_SHARE - 0.01},
+    {"cavity_share_right": None, "cavity_share_left": None, "rib_ring": 0.1},
+    {"height_mm": quality.USUAL_HEIGHT_MM - 1},
+    {"base_step_mm": quality.USUAL_BASE_STEP_MM + 1},
+    {"base_step_mm": None},
+]
+
+
+@pytest.mark.parametrize("values", GREY)
+def test_what_is_unlike_whole_lungs_is_measured_and_flagged(values: dict[str, Any]) -> None:
+    assert judged(prediction(extent=extent(**values))) == Verdict(flags=(Flag.LUNG_MAY_BE_MISSING,))
+
+
+def test_a_small_chest_is_not_unusual() -> None:
+    small = extent(
+        height_mm=quality.USUAL_HEIGHT_MM,
+        cavity_share_left=quality.USUAL_CAVITY_SHARE,
+        base_step_mm=quality.USUAL_BASE_STEP_MM,
+    )
+    assert judged(prediction(extent=small)) == Verdict()
+
+
 FLAGS: list[tuple[dict[str, Any], dict[str, bool], Flag]] = [
     ({}, {"partial": True}, Flag.PARTIAL),
     ({}, {"lossy": True}, Flag.LOSSY),

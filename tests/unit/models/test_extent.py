@@ -45,6 +45,22 @@ def test_lungs_white_from_below_do_not_look_complete(healthy: Extent) -> None:
     assert 1.0 < found.right_left_ratio < 1.6  # which alone would look healthy
 
 
+@pytest.mark.parametrize("head_first", [False, True])
+def test_a_base_that_is_white_on_one_side_stands_higher(head_first: bool) -> None:
+    shown = draw()
+    labels = shown.right.astype(np.uint8) + 2 * shown.left.astype(np.uint8)
+    volume = shown.volume
+    labels[:15][labels[:15] == 2] = 0
+    lowest = [int(np.flatnonzero((labels == side).any(axis=(1, 2)))[0]) for side in (1, 2)]
+    if head_first:
+        affine = volume.affine_lps.copy()
+        affine[:3, 0] *= -1
+        volume, labels = type(volume)(hu=volume.hu[::-1].copy(), affine_lps=affine), labels[::-1].copy()
+    found = extent(volume, labels)
+    assert found.base_step_mm == pytest.approx(6.0 * (lowest[1] - lowest[0]), abs=6.0)
+    assert found.base_step_mm > 50
+
+
 def test_without_ribs_there_is_no_cage_to_measure_against() -> None:
     found = _extent(Chest(ribs=False))
     assert found.rib_ring == 0.0

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from tests.unit.results import reader
 from tests.unit.results.cases import case, with_network
-from triaged.records import Grade, Role
+from triaged.records import Flag, Grade, Role
 from triaged.results.build import build_results, page_of, to_bytes
 from triaged.results.picture import PICTURE_BOX, SIZE, compose, percent, png_of
 
@@ -60,6 +60,15 @@ def test_a_page_below_the_floor_of_the_grade_speaks_of_what_was_measured(written
     page_of(replace(wanted, findings=replace(wanted.findings, ct_grade=Grade.CT0)))
     assert "nothing above the floor of CT-1" in written
     assert not any("is affected" in line for line in written)
+
+
+def test_a_page_beside_whose_number_lung_may_be_missing_says_so_there(written: list[str]) -> None:
+    wanted = case()
+    found = replace(wanted.findings, ct_grade=Grade.CT0, flags=(Flag.LUNG_MAY_BE_MISSING,))
+    page_of(replace(wanted, findings=found))
+    assert "at least: lung may be missing" in written
+    assert "Lung may be missing from the" in " ".join(written)
+    assert not any("floor" in line or "is affected" in line for line in written)
 
 
 def test_unknown_is_not_zero(written: list[str]) -> None:

@@ -87,8 +87,17 @@ def test_a_lesion_below_the_floor_of_the_grade_is_no_finding() -> None:
 def test_a_report_without_findings_says_what_was_not_looked_for() -> None:
     """The standard's code speaks of all algorithms, and a reader takes it for all disease."""
     clear, sick = sr_of(case(lesion_sides="")), sr_of(case())
-    assert any("no other disease is looked for" in str(text) for text in reader.values(clear, "Comment"))
+    assert any("no other disease looked for" in str(text) for text in reader.values(clear, "Comment"))
     assert not any("looked for" in str(text) for text in reader.values(sick, "Comment"))
+
+
+@pytest.mark.parametrize(("grade", "summary"), [(Grade.CT0, "without findings"), (Grade.CT1, "with findings")])
+def test_lung_that_may_be_missing_is_no_success(grade: Grade, summary: str) -> None:
+    wanted = case()
+    wanted = replace(wanted, findings=replace(wanted.findings, ct_grade=grade))
+    sr = sr_of(replace(wanted, findings=replace(wanted.findings, flags=(Flag.LUNG_MAY_BE_MISSING,))))
+    assert reader.values(sr, SUMMARY) == [f"Not all algorithms succeeded; {summary}"]
+    assert any("the percentages may be too low" in str(text) for text in reader.values(sr, "Comment"))
 
 
 def test_what_no_model_says_is_not_in_the_report() -> None:

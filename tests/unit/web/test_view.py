@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.web import sample
 from triaged.clock import now
-from triaged.records import Grade
+from triaged.records import Flag, Grade
 from triaged.store import Store
 from triaged.web import listing, view
 from triaged.web.status import troubles
@@ -51,6 +53,14 @@ def test_the_number_is_that_of_the_worse_lung(board: Board) -> None:
 )
 def test_bar_and_chip_agree_on_the_colour(fraction: float, grade: Grade) -> None:
     assert view.step(fraction) == view.GRADE_STEPS[grade]
+
+
+def test_a_grade_beside_which_lung_may_be_missing_is_a_lower_bound(board: Board) -> None:
+    study = next(item.study for item in board.items if item.study.findings is not None)
+    assert study.findings is not None
+    found = replace(study.findings, ct_grade=Grade.CT0, flags=(Flag.LUNG_MAY_BE_MISSING,))
+    assert view.finding(replace(study, findings=found)).grade == "≥ CT-0"
+    assert view.finding(replace(study, findings=replace(found, flags=()))).grade == "CT-0"
 
 
 def test_what_is_missing_is_said(board: Board) -> None:

@@ -132,6 +132,14 @@ def test_no_sentence_claims_that_there_is_nothing(house: House, findings: Findin
     assert not re.search(r"no finding|normal|healthy|clear|negative", words)
 
 
+def test_lung_that_may_be_missing_is_said_with_and_without_a_number(house: House) -> None:
+    rules, flags = house.config.worklist, (Flag.LUNG_MAY_BE_MISSING,)
+    quiet = replace(findings_of(0.002, grade=Grade.CT0), flags=flags)
+    assert finding_words(quiet, rules) == "lung may be missing from the measurement"
+    loud = replace(findings_of(0.38), flags=flags)
+    assert finding_words(loud, rules) == "38 % of the right lung, lung may be missing from the measurement"
+
+
 def test_equal_sides_and_unknown_sides_are_not_called_left_or_right(house: House) -> None:
     rules = house.config.worklist
     assert finding_words(findings_of(left=0.2, right=0.2), rules) == "20 % of each lung"
