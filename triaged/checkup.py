@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pynetdicom import AE
 
 from triaged.clock import Now
 from triaged.config import Config, Pacs
+from triaged.disk import free_mb
 from triaged.errors import StorageError
 from triaged.repair import is_lost
 from triaged.store import Store
@@ -46,6 +46,23 @@ def check_all(config: Config, now: Now) -> list[Check]:
     return found
 
 
+def _senders(config: Config) -> Check:
+    """Who may send. An address rule left out is either a door that stays shut or one that stands open."""
+    dicom = config.dicom
+    where = f"{dicom.host}:{dicom.port}"
+    if dicom.is_loopback:
+        return Check(name="senders", ok=True, words=f"this machine only, at {where}")
+    if not dicom.networks and not dicom.calling_ae_titles:
+        words = f"{where} is open to the network but nobody there may send: name the senders in [dicom] networks"
+        return Check(name="senders", ok=False, words=words)
+    if not dicom.networks:
+        titles = ", ".join(dicom.calling_ae_titles)
+        words = f"any address that calls itself {titles}, which is no secret: name [dicom] networks too"
+        return Check(name="senders", ok=True, words=words)
+    titles = f"as {', '.join(dicom.calling_ae_titles)}" if dicom.calling_ae_titles else "under any AE title"
+    return Check(name="senders", ok=True, words=f"from {', '.join(dicom.networks)}, {titles}")
+
+
 def _storage(config: Config) -> Check:
     path = config.storage.path
     try:
@@ -58,9 +75,9 @@ def _storage(config: Config) -> Check:
 
 def _disk(config: Config) -> Check:
     least = config.storage.min_free_mb
-    free_mb = shutil.disk_usage(_existing(config.storage.path)).free // 2**20
-    words = f"{free_mb} MB free; receiving stops below {least} MB"
-    return Check(name="disk", ok=free_mb >= least, words=words)
+    left = free_mb(_existing(config.storage.path))
+    words = f"{left:.0f} MB free; receiving stops below {least} MB"
+    return Check(name="disk", ok=left >= least, words=words)
 
 
 def _fsync(config: Config) -> Check:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from triaged.analysis.worker import run as run_worker
 from triaged.children import Child
 from triaged.clock import Now, now
 from triaged.config import Config
+from triaged.disk import free_mb
 from triaged.errors import StorageError
 from triaged.intake.counts import Counts
 from triaged.intake.listener import run as run_listener
@@ -251,21 +251,21 @@ class Daemon:
         return {child.name: child.ready and child.alive for child in self.children}
 
     def _free_mb(self) -> float:
-        return shutil.disk_usage(self.config.storage.path).free / 2**20
+        return free_mb(self.config.storage.path)
 
     def status(self) -> DaemonStatus:
         """What the board's trust line and /readyz say."""
         ready = self._readiness()
-        least_mb, free_mb = self.config.storage.min_free_mb, self._free_mb()
+        least_mb, left_mb = self.config.storage.min_free_mb, self._free_mb()
         return DaemonStatus(
             listener_up=ready.get("listener", False),
             workers_up=sum(ready.get(w.name, False) for w in self.workers),
             workers_wanted=len(self.workers),
             outbox_up=ready.get("outbox"),
             database_writable=self.store.writable(),
-            disk_free_mb=int(free_mb),
-            disk_filling=free_mb < FILLING_FACTOR * least_mb,
-            disk_full=free_mb < least_mb,
+            disk_free_mb=int(left_mb),
+            disk_filling=left_mb < FILLING_FACTOR * least_mb,
+            disk_full=left_mb < least_mb,
             parked_deliveries=self.store.deliveries.counts_by_state().get(DeliveryState.PARKED, 0),
             void_studies=self.store.deliveries.void_studies(),
             synthetic_weights=any(bool((w.detail or {}).get("synthetic")) for w in self.workers),

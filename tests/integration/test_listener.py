@@ -280,12 +280,12 @@ def running_events(config: Config) -> list[object]:
 
 
 def test_low_disk_is_answered_before_anything_is_lost_and_it_recovers(tmp_path: Path) -> None:
-    free_mb = shutil.disk_usage(tmp_path).free // 1_000_000
+    free_mb = shutil.disk_usage(tmp_path).free // 2**20
     with listening(config_for(tmp_path, min_free_mb=free_mb * 2)) as running:
         assert send(running.port, data_set(1), data_set(2)) == [0xA700, 0xA700]
         assert running.store.studies.all() == []
         assert running.leftovers() == []
-        running.spool._min_free_bytes = 0  # room again
+        running.spool._min_free_mb = 0  # room again
         assert send(running.port, data_set(1)) == [0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from tests.support import free_port
 from triaged.checkup import NOT_BEFORE, VERIFICATION, Check, check_all
 from triaged.clock import Now
 from triaged.config import Config, Pacs, parse
+from triaged.intake.spool import Spool
 from triaged.store import Store
 
 AT = Now(utc=datetime(2026, 3, 9, 8, tzinfo=UTC), mono_s=1.0)
@@ -41,6 +43,29 @@ def test_a_fresh_installation_passes_and_nothing_is_left_behind(tmp_path: Path) 
     assert {name for name, check in found.items() if not check.ok} == set()
     assert "classical-lungs 1" in found["models"].words
     assert list(config.storage.path.iterdir()) == [], "a check makes no database: the daemon would take it for its own"
+
+
+@pytest.mark.parametrize(
+    ("dicom", "ok", "words"),
+    [
+        ("", True, "this machine only"),
+        ('host = "0.0.0.0"', False, "nobody there may send"),
+        ('host = "0.0.0.0"\ncalling_ae_titles = ["PACS"]', True, "any address that calls itself PACS"),
+        ('host = "0.0.0.0"\nnetworks = ["10.1.0.0/16"]', True, "from 10.1.0.0/16, under any AE title"),
+        ('host = "::"\nnetworks = ["10.1.0.0/16"]\ncalling_ae_titles = ["PACS", "CT1"]', True, "as PACS, CT1"),
+    ],
+)
+def test_who_may_send_is_said(dicom: str, ok: bool, words: str, tmp_path: Path) -> None:
+    check = asked(settings(tmp_path, f"[dicom]\n{dicom}"))["senders"]
+    assert check.ok is ok
+    assert words in check.words
+
+
+@pytest.mark.parametrize("share", [0.98, 1.02])
+def test_the_listener_refuses_where_the_check_says_so(share: float, tmp_path: Path) -> None:
+    least = int(share * shutil.disk_usage(tmp_path).free / 2**20)
+    config = settings(tmp_path, storage=f"min_free_mb = {least}")
+    assert Spool(config.spool, min_free_mb=least).has_room() is asked(config)["disk"].ok is (share < 1)
 
 
 def test_a_database_is_counted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
 
+from triaged.disk import free_mb
 from triaged.errors import StorageError, UnsafeUID
 from triaged.records import InstanceHeader
 
@@ -59,7 +60,7 @@ class Spool:
         self.root = root
         self.temporary = root / ".incoming"
         self.versions = root.parent / "versions"
-        self._min_free_bytes = min_free_mb * 1_000_000
+        self._min_free_mb = min_free_mb
         self._lock = threading.Lock()
         self._durable: set[Path] = set()  # folders whose own entry in their parent is known to be on disk
         try:
@@ -73,7 +74,7 @@ class Spool:
 
     def has_room(self) -> bool:
         """Whether another instance may be received (C-STORE answers 0xA700 otherwise)."""
-        return shutil.disk_usage(self.temporary).free >= self._min_free_bytes
+        return free_mb(self.temporary) >= self._min_free_mb
 
     def keep(self, temporary_file: Path, header: InstanceHeader) -> Kept:
         """Take a closed, complete file out of `temporary` into its place; on return it is on disk, whatever happens.
