@@ -84,6 +84,10 @@ class Analyst:
         )
 
     @property
+    def _most_voxels(self) -> int:
+        return self._settings.max_volume_mb * 2**20 // BYTES_PER_VOXEL
+
+    @property
     def is_synthetic(self) -> bool:
         """Whether some model was trained on synthetic data."""
         return any(identity.synthetic for identity in self.identities)
@@ -121,7 +125,7 @@ class Analyst:
         """Run the pipeline on the chosen series. What cannot be analysed comes back as an outcome, with its reason."""
         selection = examined.selection
         if selection.choice is None:
-            broken = _first_undecodable(examined.few)
+            broken = _first_undecodable(examined.few, self._most_voxels)
             if broken is not None:
                 return Analysed(outcome=_refused(Reason(broken.code), broken.words, None))
             return Analysed(outcome=_refused(selection.reason_code, selection.reason, None))
@@ -153,18 +157,23 @@ class Analyst:
         if progress is not None:
             progress("read")
         began = time.perf_counter()
-        most = self._settings.max_volume_mb * 2**20 // BYTES_PER_VOXEL
-        volume = read_dicom_series(examined.chosen, max_voxels=most)
+        volume = read_dicom_series(examined.chosen, max_voxels=self._most_voxels)
         read_s = time.perf_counter() - began
         prediction = self._pipeline.run(volume, progress)
         return prediction, {"select": round(examined.seconds, 3), "read": round(read_s, 3), **prediction.seconds}
 
 
-def _first_undecodable(paths: Iterable[Path]) -> NotAVolume | None:
-    """What is wrong with the pixels of a study too short to be analysed: it may be why it is too short."""
+def _first_undecodable(paths: Iterable[Path], most_voxels: int) -> NotAVolume | None:
+    """What is wrong with the pixels of a study too short to be analysed: it may be why it is too short.
+
+    An object of more than `most_voxels` is not looked at: its headers have said enough, and it would not fit.
+    """
     for path in paths:
         try:
-            for _ in hu_planes(frames_of(path)):
+            frames = frames_of(path)
+            if sum(frame.rows * frame.columns for frame in frames) > most_voxels:
+                continue
+            for _ in hu_planes(frames):
                 pass
         except NotAVolume as refusal:
             if refusal.code in {Refusal.UNREADABLE, Refusal.SYNTAX}:

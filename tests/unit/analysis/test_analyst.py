@@ -229,6 +229,13 @@ def test_a_few_broken_images_are_broken_before_they_are_few(
     assert analyst.analyse(analyst.examine(broken)).outcome.reason_code == Reason.UNREADABLE
 
 
+def test_an_object_that_would_not_fit_is_not_decoded_to_see_whether_it_is_broken(
+    analyst: Analyst, sick: WrittenStudy, tmp_path: Path
+) -> None:
+    huge = [_changed(path, tmp_path, Rows=60000, Columns=60000) for path in sick.paths[:4]]
+    assert analyst.analyse(analyst.examine(huge)).outcome.reason_code == Reason.TOO_FEW_SLICES
+
+
 def test_pixels_are_looked_at_where_few_were_refused_and_nowhere_else(analyst: Analyst, head: WrittenStudy) -> None:
     assert len(analyst.examine(head.paths[: FEW - 1]).few) == FEW - 1
     assert analyst.examine(head.paths).few == ()
