@@ -36,7 +36,7 @@ class Check:
 
 def check_all(config: Config, now: Now) -> list[Check]:
     """Every check, in the order in which the daemon would meet them. A failing one does not hide the next."""
-    before: list[Callable[[Config], Check]] = [_storage, _disk, _fsync]
+    before: list[Callable[[Config], Check]] = [_senders, _storage, _disk, _fsync]
     after: list[Callable[[Config], Check]] = [_database, _models]
     found = [*(check(config) for check in before), _clock(now), *(check(config) for check in after)]
     if config.pacs is not None:

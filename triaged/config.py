@@ -37,6 +37,13 @@ def _named(kind: type[N], value: str) -> N:
         raise ValueError(f"{value!r} is none of {', '.join(kind)}") from None
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -63,6 +70,10 @@ class Dicom(Section):
     @property
     def called_ae_titles(self) -> tuple[str, ...]:
         return (self.ae_title, *self.also_called)
+
+    @property
+    def is_loopback(self) -> bool:
+        return _is_loopback(self.host)
 
     def admits_address(self, address: str) -> bool:
         """Whether some peer at this address may associate."""
@@ -221,10 +232,7 @@ class Web(Section):
 
     @property
     def is_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return _is_loopback(self.host)
 
     @model_validator(mode="after")
     def _open_addresses_need_a_token(self) -> Self:

@@ -29,7 +29,9 @@ def settings(folder: Path, extra: str = "", *, storage: str = "min_free_mb = 1",
 def asked(config: Config, at: Now = AT) -> dict[str, Check]:
     checks = check_all(config, at)
     names = [check.name for check in checks]
-    assert names == ["storage", "disk", "durability", "clock", "database", "models", "pacs"], "none is left out"
+    assert names == ["senders", "storage", "disk", "durability", "clock", "database", "models", "pacs"], (
+        "none is left out"
+    )
     return {check.name: check for check in checks}
 
 
