@@ -234,10 +234,7 @@ function apply(fresh) {
   const isGone = row && !byUid(fresh).has(at.uid);
   const name = row && row.querySelector(".primary").textContent;
   const word = isGone && (left(fresh).get(at.uid) || "no longer near here");
-  const pictures = new Map([...list.querySelectorAll("img")].map((img) => [img.getAttribute("src"), img]));
   list.replaceChildren(fresh);
-  // Pictures are in no cache: those that are here already stay, without a flicker.
-  for (const img of list.querySelectorAll("img")) if (pictures.has(img.getAttribute("src"))) img.replaceWith(pictures.get(img.getAttribute("src")));
   state.pending = null;
   showChanges(0);
   for (const box of list.querySelectorAll("input[type=checkbox]")) box.checked = checked.has(box.value);
