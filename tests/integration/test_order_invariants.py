@@ -137,7 +137,7 @@ class Ward(RuleBasedStateMachine):
     @rule(pick=picks, urgency=st.floats(0, 1))
     def person_corrects_the_urgency(self, pick: int, urgency: float) -> None:
         uid = self._study(pick)
-        change_urgency(self.house.store, self.house.config, uid, urgency, by="dr.a", now=self.now)
+        change_urgency(self.house.store, self.house.config, uid, urgency, by="dr.a", reason="seen", now=self.now)
         self.urgencies[uid] = urgency
         self.dues[uid] = self.house.study(uid).place.due
 

@@ -83,7 +83,8 @@ def test_the_openapi_description_names_every_route(api: httpx.Client) -> None:
     paths = api.get("/api/openapi.json").json()["paths"]
     actions = ("read", "claim", "release", "pin", "unpin", "unread", "priority")
     wanted = {f"/api/worklist/{{study_uid}}/{action}" for action in actions}
-    wanted |= {f"/api/studies/{{study_uid}}/{action}" for action in ("requeue", "withdraw", "redeliver", "dismiss")}
+    wanted |= {f"/api/studies/{{study_uid}}/{action}" for action in ("requeue", "withdraw", "redeliver")}
+    wanted |= {f"/api/studies/{{study_uid}}/{action}" for action in ("dismiss", "urgency")}
     wanted |= {"/api/worklist", "/api/worklist/read", "/api/studies/{study_uid}", "/api/baseline", "/api/status"}
     wanted |= {"/api/events", "/healthz", "/readyz"}
     assert wanted <= set(paths)
@@ -154,6 +155,21 @@ def test_priority_pin_and_withdrawal_are_kept_with_the_name(served: Served, api:
     assert api.post(f"/api/worklist/{uid}/claim", json={"reader": "Dr. A"}).status_code == 409
     names = {e.detail.get("by") for e in served.store.events.of(uid) if e.kind in {"pinned", "unpinned", "withdrawn"}}
     assert names == {"Dr. A"}
+
+
+def test_urgency_is_lowered_by_a_person_with_a_reason(served: Served, api: httpx.Client) -> None:
+    uid = sample.of("TANAKA")
+    address = f"/api/studies/{uid}/urgency"
+    for body in ({"urgency": 0.0}, {"urgency": 1.5, "reason": "scar"}, {"reason": "scar"}):
+        assert api.post(address, json=body).status_code == 422
+    assert api.post(address, json={"urgency": 0.0, "reason": "  "}).status_code == 409
+    before = served.store.studies.get(uid)
+    assert before.urgency > 0
+    assert api.post(address, json={"urgency": 0.0, "reason": "old scar", "reader": "Dr. A"}).status_code == 200
+    study = served.store.studies.get(uid)
+    assert (study.urgency, study.place.due) == (0.0, study.place.baseline_due)
+    (event,) = [e for e in served.store.events.of(uid) if e.kind == "urgency"]
+    assert event.detail == {"from": before.urgency, "to": 0.0, "by": "Dr. A", "why": "old scar"}
 
 
 def test_requeue_and_redeliver(served: Served, api: httpx.Client) -> None:

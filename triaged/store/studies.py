@@ -283,7 +283,7 @@ class Studies:
             detail: dict[str, object] = {"from": before.order_priority, "to": priority, "source": source}
             self._store.events.add("priority", now, study_uid=study_uid, detail=detail)
 
-    def set_urgency(self, study_uid: str, urgency: float, place: Place, *, by: str, now: Now) -> None:
+    def set_urgency(self, study_uid: str, urgency: float, place: Place, *, by: str, reason: str, now: Now) -> None:
         """A person's correction of the urgency, which AI itself only raises. Raises UnknownStudy."""
         with self._store.atomic():
             before = self.get(study_uid)
@@ -291,7 +291,7 @@ class Studies:
                 "UPDATE studies SET urgency = ?, tier = ?, due = ? WHERE study_uid = ?",
                 (urgency, place.tier, rows.to_text(place.due), study_uid),
             )
-            detail: dict[str, object] = {"from": before.urgency, "to": urgency, "by": by}
+            detail: dict[str, object] = {"from": before.urgency, "to": urgency, "by": by, "why": reason}
             self._store.events.add("urgency", now, study_uid=study_uid, detail=detail)
 
     def set_tier(self, study_uid: str, tier: Tier, *, why: str, now: Now) -> None:

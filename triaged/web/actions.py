@@ -14,7 +14,7 @@ from triaged.errors import AlreadyClaimed, NotPossible, UnknownStudy
 from triaged.records import OrderPriority, Reading, Study, StudyState
 from triaged.store import Store
 from triaged.web import words
-from triaged.worklist.board import change_priority
+from triaged.worklist.board import change_priority, change_urgency
 
 
 class Actions:
@@ -88,6 +88,17 @@ class Actions:
         change_priority(self._store, self._config, study_uid, priority, by=reader, now=now)
         study = self._store.studies.get(study_uid)
         return f"Priority {words.PRIORITIES[priority]}: {title(study)}"
+
+    def urgency(self, study_uid: str, *, urgency: float, reader: str, reason: str, now: Now) -> str:
+        """Correct the urgency by hand, which alone can lower it. Raises NotPossible, UnknownStudy, ValueError."""
+        if not reason.strip():
+            raise NotPossible("a correction of the urgency needs a reason")
+        with self._store.atomic():
+            study = self._store.studies.get(study_uid)
+            if study.is_reference:
+                raise NotPossible("a prior is never promoted")
+            change_urgency(self._store, self._config, study_uid, urgency, by=reader, reason=reason.strip(), now=now)
+        return f"Urgency {urgency:.2f}: {title(study)}"
 
     def requeue(self, study_uid: str, *, reader: str, now: Now) -> str:
         """Have a study analysed again from the beginning. Raises NotPossible, UnknownStudy."""

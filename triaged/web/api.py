@@ -39,6 +39,10 @@ class SetPriority(By):
     priority: OrderPriority
 
 
+class SetUrgency(ByWithReason):
+    urgency: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class ReadSeveral(By):
     study_uids: Annotated[list[str], Field(min_length=1, max_length=1000)]
 
@@ -161,6 +165,13 @@ def _study_actions(routes: APIRouter, parts: Parts) -> None:
     @routes.post("/studies/{study_uid}/withdraw")
     def withdraw(study_uid: StudyUID, request: Request, body: ByWithReason) -> Done:
         return Done(done=act.withdraw(study_uid, reader=_named(body, request), reason=body.reason, now=now()))
+
+    @routes.post("/studies/{study_uid}/urgency")
+    def urgency(study_uid: StudyUID, request: Request, body: SetUrgency) -> Done:
+        """Correct how urgent the findings make a study, from 0 to 1. A later result may raise it again."""
+        reader = _named(body, request)
+        done = act.urgency(study_uid, urgency=body.urgency, reader=reader, reason=body.reason, now=now())
+        return Done(done=done)
 
     @routes.post("/studies/{study_uid}/redeliver")
     def redeliver(study_uid: StudyUID, request: Request, body: By | None = None) -> Done:

@@ -281,12 +281,16 @@ def change_priority(
         store.studies.set_priority(study_uid, priority, place, source=by, now=now)
 
 
-def change_urgency(store: Store, config: Config, study_uid: str, urgency: float, *, by: str, now: Now) -> None:
+def change_urgency(
+    store: Store, config: Config, study_uid: str, urgency: float, *, by: str, reason: str, now: Now
+) -> None:
     """A person's correction of the urgency, the only way it is ever lowered. Raises UnknownStudy, ValueError."""
     with store.atomic():
         study = store.studies.get(study_uid)
-        place = policy.place(study.received_at, study.order_priority, urgency, config.worklist)
-        store.studies.set_urgency(study_uid, urgency, place, by=by, now=now)
+        place = policy.place(
+            study.received_at, study.order_priority, urgency, config.worklist, baseline_due=study.place.baseline_due
+        )
+        store.studies.set_urgency(study_uid, urgency, place, by=by, reason=reason, now=now)
 
 
 def realign(store: Store, config: Config, now: Now) -> int:

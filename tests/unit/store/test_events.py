@@ -27,7 +27,7 @@ def _whole_life(house: House) -> None:
     store.reading.pin(uid, by="dr.a", reason="ward round", now=START)
     store.reading.unpin(uid, by="dr.a", now=START)
     change_priority(store, house.config, uid, OrderPriority.STAT, by="dr.a", now=START)
-    change_urgency(store, house.config, uid, 0.2, by="dr.a", now=START)
+    change_urgency(store, house.config, uid, 0.2, by="dr.a", reason="seen", now=START)
     seg, sr, picture = store.deliveries.of(uid)
     store.deliveries.sent(seg, now=START)
     store.deliveries.confirmed(seg, how="came back", now=START)

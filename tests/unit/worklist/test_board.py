@@ -259,7 +259,7 @@ def test_person_lowers_priority_and_urgency_and_ai_cannot(house: House) -> None:
     change_priority(house.store, house.config, "1.1", OrderPriority.LOW, by="dr.a", now=START)
     assert house.study("1.1").place.due == _hours(24 - 0.4 * 23.5).utc
     assert house.study("1.1").priority_source == "dr.a"
-    change_urgency(house.store, house.config, "1.1", 0.0, by="dr.a", now=START)
+    change_urgency(house.store, house.config, "1.1", 0.0, by="dr.a", reason="old scar", now=START)
     assert house.study("1.1").place.due == _hours(72).utc
 
 
@@ -268,7 +268,18 @@ def test_change_of_an_unknown_study_is_refused(house: House) -> None:
         change_priority(house.store, house.config, "9.9", OrderPriority.STAT, by="dr.a", now=START)
     house.ready("1.1")
     with pytest.raises(ValueError, match="outside"):
-        change_urgency(house.store, house.config, "1.1", 1.5, by="dr.a", now=START)
+        change_urgency(house.store, house.config, "1.1", 1.5, by="dr.a", reason="", now=START)
+
+
+def test_a_corrected_urgency_counts_from_the_target_the_study_was_given(house: House) -> None:
+    """The site's targets may have been changed since: the baseline place did not move, and is never passed."""
+    house.ready("1.1")
+    house.finish_next(analysed(findings_of(0.4)))
+    worklist = house.config.worklist.model_copy(update={"routine_minutes": 60 * 48})
+    house.config = house.config.model_copy(update={"worklist": worklist})
+    change_urgency(house.store, house.config, "1.1", 0.0, by="dr.a", reason="old scar", now=START)
+    place = house.study("1.1").place
+    assert place.due == place.baseline_due == _hours(24).utc
 
 
 def test_prior_is_never_promoted(house: House) -> None:
