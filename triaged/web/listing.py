@@ -16,7 +16,7 @@ TABS: dict[Tab, tuple[str, str]] = {
     "not_analysed": ("Not analysed", "Also in the list, at their places by arrival and order priority."),
     "failed": ("Failed", "Also in the list, at their places by arrival and order priority."),
     "reference": ("Reference", "Prior studies, shown apart and never promoted."),
-    "read": ("Read", "Marked as read, the latest first."),
+    "read": ("Read", "Marked as read: first what has a new result since, then the latest."),
     "withdrawn": (
         "Withdrawn",
         "Taken off the list for a stated reason. Their images stay as long as those of studies that were read.",
