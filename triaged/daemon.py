@@ -267,6 +267,7 @@ class Daemon:
             disk_filling=left_mb < FILLING_FACTOR * least_mb,
             disk_full=left_mb < least_mb,
             parked_deliveries=self.store.deliveries.counts_by_state().get(DeliveryState.PARKED, 0),
+            pacs_refusal=(self.store.deliveries.refusal or "") if self.config.delivers else "",
             void_studies=self.store.deliveries.void_studies(),
             synthetic_weights=any(bool((w.detail or {}).get("synthetic")) for w in self.workers),
         )

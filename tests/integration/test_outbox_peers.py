@@ -120,16 +120,26 @@ def test_an_object_is_given_up_after_its_tries(house_for: MakeHouse) -> None:
     assert len(pacs.of(Role.PICTURE)) == 3
 
 
-def test_a_pacs_that_does_not_know_us_parks_the_study_and_is_left_alone(house_for: MakeHouse) -> None:
-    with odd_pacs(calling_ae_titles=["SOMEBODYELSE"]) as pacs:
-        house = house_for(pacs.port)
-        first = house.analysed("stranger", minutes=10)
-        second = house.analysed("stranger too", minutes=60)
-        house.deliver_all()
-    assert set(house.states(first).values()) == {PARKED}
-    assert "calling AE title TRIAGED not recognised" in str(house.deliveries(first)[Role.SEG].last_error)
-    assert set(house.states(second).values()) == {WAITING}  # one study tells what is wrong
+def test_a_pacs_that_does_not_know_us_parks_nothing_and_is_said_until_it_does(house_for: MakeHouse) -> None:
+    port = free_port()
+    house = house_for(port, results="max_attempts = 2")
+    studies = [house.analysed("stranger", minutes=10), house.analysed("stranger too", minutes=60)]
+    outbox = house.outbox()
+    with odd_pacs(port=port, calling_ae_titles=["SOMEBODYELSE"]):
+        for _ in range(4):  # more often than an object has tries
+            assert outbox.step(house.now) == 0
+            house.later(PROBE_LONGEST_S)
+    for study in studies:
+        assert set(house.states(study).values()) == {WAITING}
+    words = "calling AE title TRIAGED not recognised"
+    assert words in str(house.deliveries(studies[0])[Role.SEG].last_error)
+    assert words in str(house.store.deliveries.refusal)
     assert house.kinds().count("pacs_rejects_us") == 1
+    with odd_pacs(port=port) as pacs:
+        while outbox.step(house.now):
+            pass
+    assert len(pacs.studies) == 6
+    assert house.store.deliveries.refusal is None
 
 
 # pynetdicom drops the socket of a failed connection without closing it; Python closes it, and says so.

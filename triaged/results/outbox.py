@@ -54,6 +54,7 @@ class Outbox:
         self._clock = clock
         self._gate_opens_mono_s = 0.0
         self._pacs_failures = 0
+        self._gate_closed_by = ""
 
     def recover(self, now: Now) -> None:
         """At start-up: what was in hand when the process ended waits again.
@@ -186,20 +187,20 @@ class Outbox:
     # -- the PACS as a whole --------------------------------------------------------------------------------------
 
     def _close_gate(self, error: DeliveryError, unsent: Sequence[Delivery], now: Now) -> None:
-        """Nothing is tried until the gate opens. A PACS that will not have us at all needs a person."""
+        """Nothing is tried until the gate opens. A PACS that will not have us at all needs a person, who is told on
+        the board; it is no fault of any object, so none is parked, and delivery goes on once that is mended."""
+        kind = "pacs_rejects_us" if error.permanent else "pacs_unreachable"
         self._pacs_failures += 1
         wait_s = min(back_off_s(self._pacs_failures, str(self._config.pacs), self._config.results), PROBE_LONGEST_S)
         # From the end of the try, not from its beginning: a PACS that answers nothing takes its whole time-out.
         self._gate_opens_mono_s = max(now.mono_s, self._clock().mono_s) + wait_s
         with self._store.atomic():
-            if self._pacs_failures == 1:
-                kind = "pacs_rejects_us" if error.permanent else "pacs_unreachable"
+            if kind != self._gate_closed_by:
                 self._store.events.add(kind, self._clock(), detail={"error": str(error)})
+            self._store.deliveries.set_refusal(str(error) if error.permanent else None)
             for delivery in unsent:
-                if error.permanent:
-                    self._park(delivery, str(error))
-                else:
-                    self._store.deliveries.put_back(delivery.delivery_id, error=str(error))
+                self._store.deliveries.put_back(delivery.delivery_id, error=str(error))
+        self._gate_closed_by = kind
         log.warning("no association with the PACS", extra={"reason": str(error), "wait_s": wait_s})
 
     def _open_gate(self) -> None:
@@ -207,6 +208,8 @@ class Outbox:
             self._store.events.add("pacs_reachable", self._clock(), detail={"failures": self._pacs_failures})
             log.info("the PACS answers again", extra={"failures": self._pacs_failures})
         self._pacs_failures = 0
+        self._gate_closed_by = ""
+        self._store.deliveries.set_refusal(None)
 
     # -- reading back ---------------------------------------------------------------------------------------------
 

@@ -221,6 +221,16 @@ class Deliveries:
         with self._store.atomic():
             self._store.execute(f"UPDATE deliveries SET state = {WAITS_AGAIN} WHERE state = 'sending'")  # noqa: S608
 
+    def set_refusal(self, words: str | None) -> None:
+        """The PACS rejects every association with us, for this reason; None: not any more, or not known to."""
+        if words != self.refusal:
+            self._store.set_setting("pacs_refusal", words)
+
+    @property
+    def refusal(self) -> str | None:
+        words = self._store.setting("pacs_refusal")
+        return None if words is None else str(words)
+
     def doubt(self, study_uids: Iterable[str]) -> None:
         """After a repair: results of these studies may have been delivered in the time that was lost."""
         self._store.set_setting("delivery_in_doubt", sorted(study_uids))

@@ -22,6 +22,7 @@ class DaemonStatus:
     disk_filling: bool  # little room is left; images are still accepted
     disk_full: bool = False  # images are being refused (0xA700)
     parked_deliveries: int = 0
+    pacs_refusal: str = ""  # why the PACS rejects every association with us; empty where it does not
     void_studies: int = 0  # studies with results in the PACS that hold no longer
     synthetic_weights: bool = False  # some model in use was trained on synthetic data
 
@@ -60,6 +61,8 @@ def troubles(status: DaemonStatus) -> list[str]:
         said.append(f"The disk is filling: {status.disk_free_mb / 1024:.1f} GB left.")
     if status.outbox_up is False:
         said.append("Delivery is down: results are not reaching the PACS.")
+    if status.pacs_refusal:
+        said.append(f"Results are waiting: {status.pacs_refusal}.")
     if status.parked_deliveries:
         said.append(f"{words.plural(status.parked_deliveries, 'result')} could not be delivered: a person must look.")
     if status.void_studies:

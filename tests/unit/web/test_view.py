@@ -129,5 +129,7 @@ def test_troubles_are_said_worst_first_and_none_when_all_is_up() -> None:
     assert "2.0 GB" in said[2]
     assert troubles(sample.status(workers_up=1, workers_wanted=3)) == ["Analysis is slow: 1 of 3 workers are up."]
     assert troubles(sample.status(outbox_up=None)) == []
+    refusal = "the PACS rejects our association permanently: calling AE title TRIAGED not recognised"
+    assert troubles(sample.status(pacs_refusal=refusal)) == [f"Results are waiting: {refusal}."]
     (void,) = troubles(sample.status(void_studies=1))
     assert "results of 1 study whose images are of several patients" in void
