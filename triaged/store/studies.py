@@ -335,8 +335,11 @@ class Studies:
         return [row["study_uid"] for row in found]
 
     def images_removed(self, study_uid: str, *, why: str, now: Now) -> None:
+        """What was there is gone. A study into which an image came since then has images again."""
         with self._store.atomic():
             self._store.execute(
-                "UPDATE studies SET images_removed_at = ? WHERE study_uid = ?", (rows.to_text(now.utc), study_uid)
+                """UPDATE studies SET images_removed_at = ?
+                   WHERE study_uid = ? AND (generation = examined_generation OR state = 'withdrawn')""",
+                (rows.to_text(now.utc), study_uid),
             )
             self._store.events.add("images_removed", now, study_uid=study_uid, detail={"why": why})

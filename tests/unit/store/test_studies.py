@@ -175,6 +175,17 @@ def test_prior_is_removable_by_age_once_it_has_been_examined(house: House) -> No
     assert _removable(house) == ["1.1"]
 
 
+def test_image_that_comes_during_a_removal_can_be_removed_later(house: House) -> None:
+    house.ready("1.1")
+    house.finish_next(analysed(findings_of(0.3)))
+    house.arrive("1.1", images=1)  # into the empty place, before the row says that it is empty
+    house.store.studies.images_removed("1.1", why="older than retention_days", now=START)
+    house.settle()
+    house.finish_next(analysed(findings_of(0.3), digest="d2"))
+    house.store.reading.mark_read("1.1", reader="dr.a", now=START)
+    assert _removable(house) == ["1.1"]
+
+
 def test_images_that_come_after_a_removal_can_be_removed_again(house: House) -> None:
     house.ready("1.1")
     house.finish_next(failed())
