@@ -228,6 +228,24 @@ def dismiss(
 
 
 @app.command()
+def audit(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Follow the event log's chain of digests. Exit status 1 where it breaks, naming the first event that does."""
+    with _opened(config) as (_, store):
+        chain = store.events.verify()
+    said = {
+        "holds": chain.broken_seq is None,
+        "events": chain.events,
+        "last_digest": chain.last_digest,
+        "first_break": chain.broken_seq,
+    }
+    if as_json:
+        _print_json(said)
+    else:
+        _table(("", ""), list(said.items()))
+    raise typer.Exit(0 if chain.broken_seq is None else 1)
+
+
+@app.command()
 def repair(config: ConfigPath, as_json: AsJson = False) -> None:
     """Make a lost or damaged database usable again, from its last copy and the images. The daemon must not run."""
     from triaged.repair import repair as mend

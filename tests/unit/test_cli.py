@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,32 @@ def admin(tmp_path: Path) -> Iterator[Admin]:
         yield Admin(daemon.toml, house)
 
 
+# -- the event log ------------------------------------------------------------------------------------------------
+
+
+def test_audit_follows_the_chain_and_names_its_last_digest(admin: Admin) -> None:
+    events = admin.house.store.events.all()
+    said = admin.json("audit")
+    assert said == {"holds": True, "events": len(events), "last_digest": events[-1].digest, "first_break": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE events SET kind = 'pinned' WHERE seq = 4",
+        'UPDATE events SET detail = \'{"by": "nobody"}\' WHERE seq = 4',
+        "UPDATE events SET detail = 'x' WHERE seq = 4",
+        "DELETE FROM events WHERE seq = 3",
+    ],
+)
+def test_audit_names_the_first_event_that_does_not_follow(admin: Admin, change: str) -> None:
+    with closing(sqlite3.connect(admin.house.config.database)) as database, database:
+        database.execute(change)
+    said = admin.json("audit", status=1)
+    assert (said["holds"], said["first_break"]) == (False, 4)
+    assert admin.run("audit").exit_code == 1
+
+
 # -- the configuration --------------------------------------------------------------------------------------------
 
 MISTAKES = """
@@ -85,6 +113,7 @@ COMMANDS = [
         ["worklist"],
         ["read", "1.2"],
         ["requeue", "1.2"],
+        ["audit"],
         ["repair"],
         ["check", "--json"],
     )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from triaged.audit import GENESIS, link
+from triaged.audit import GENESIS, first_break, link
 from triaged.clock import Now
 from triaged.records import Event
 from triaged.store import rows
 
 if TYPE_CHECKING:
     from triaged.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """How far the log holds together: `events` of them, the last with this digest. `broken_seq`: the first that does
+    not follow from those before it. An end that was cut off breaks nothing; a digest kept elsewhere shows it."""
+
+    events: int
+    last_digest: str
+    broken_seq: int | None
 
 
 class Events:
@@ -39,6 +50,20 @@ class Events:
     def all(self, after_seq: int = 0, limit: int = 1000) -> list[Event]:
         found = self._store.rows("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
         return [rows.event(row) for row in found]
+
+    def verify(self) -> Chain:
+        """Follow the whole chain. A row that cannot even be read is a break as well."""
+        digest, seq, count = GENESIS, 0, 0
+        while page := self._store.rows("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT 1000", (seq,)):
+            for row in page:
+                try:
+                    is_broken = first_break([event := rows.event(row)], digest) is not None
+                except ValueError:
+                    is_broken = True
+                if is_broken:
+                    return Chain(events=count, last_digest=digest, broken_seq=row["seq"])
+                digest, seq, count = event.digest, event.seq, count + 1
+        return Chain(events=count, last_digest=digest, broken_seq=None)
 
     def counts_by_kind(self) -> dict[str, int]:
         found = self._store.rows("SELECT kind, count(*) AS n FROM events GROUP BY kind ORDER BY kind")
