@@ -198,7 +198,7 @@ def test_status_exits_0_where_one_runs(admin: Admin) -> None:
 def test_check_as_json_and_its_exit_status(admin: Admin) -> None:
     said = admin.json("check")
     assert {entry["name"]: entry["ok"] for entry in said} == dict.fromkeys(
-        ("storage", "disk", "durability", "clock", "database", "models", "pacs"), True
+        ("senders", "storage", "disk", "durability", "clock", "database", "models", "pacs"), True
     )
     assert set(said[0]) == {"name", "ok", "words"}
     admin.toml.write_text(admin.toml.read_text().replace("min_free_mb = 1", "min_free_mb = 100000000"))
