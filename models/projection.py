@@ -67,8 +67,8 @@ class View:
 class Projection:
     """What lies along each ray from front to back; drawn by `view`, as often and in whatever size it is wanted.
 
-    Both planes are (slice, left-right): `grey` in [0, 1] on a grid of GRID_MM, `share` (of lung that is lesion; NaN where
-    there is no lung) on the volume's; `share` is None without a lesion mask.
+    Both planes are (slice, left-right): `grey` in [0, 1] on a grid of GRID_MM, `share` (of lung that is lesion; NaN
+    where there is no lung) on the volume's; `share` is None without a lesion mask.
     """
 
     volume: Volume
