@@ -164,7 +164,7 @@ def grade(found: Findings) -> str:
     """The chip: a lower bound where lung may be missing from the measurement."""
     if found.ct_grade is None:
         return ""
-    return f"≥ {found.ct_grade}" if Flag.LUNG_MAY_BE_MISSING in found.flags else found.ct_grade.value
+    return f"≥\u202f{found.ct_grade}" if Flag.LUNG_MAY_BE_MISSING in found.flags else found.ct_grade.value
 
 
 def finding(study: Study) -> Finding:

@@ -59,7 +59,7 @@ def test_a_grade_beside_which_lung_may_be_missing_is_a_lower_bound(board: Board)
     study = next(item.study for item in board.items if item.study.findings is not None)
     assert study.findings is not None
     found = replace(study.findings, ct_grade=Grade.CT0, flags=(Flag.LUNG_MAY_BE_MISSING,))
-    assert view.finding(replace(study, findings=found)).grade == "≥ CT-0"
+    assert view.finding(replace(study, findings=found)).grade == "≥\u202fCT-0"
     assert view.finding(replace(study, findings=replace(found, flags=()))).grade == "CT-0"
 
 
