@@ -24,9 +24,9 @@ LEAST_CAVITY_SHARE = 0.50
 # cut off is a part, not a chest: a percentage of it says nothing of the whole.
 LEAST_HEIGHT_MM = 170.0
 # The grey zone: dense bases that the mask lost leave a small, quiet number, and one threshold does not part them from
-# small lungs. So each sign is a flag well before it is a gate. Six real chests, nothing missing: right to left 0.91 to
-# 1.36, share 0.56 to 0.94, height 265 to 312 mm (phantoms from 215 mm), bases 0 to 10 mm apart (36 mm in one).
-# A quarter of one lung, painted white from its base: 60 mm and more; 15 % of both: 175 to 207 mm high.
+# small lungs. So each sign is a flag well before it is a gate. Five real studies and a marked volume, nothing missing:
+# right to left 0.91 to 1.36, share 0.56 to 0.94, height 265 to 312 mm (phantoms from 215 mm), bases 0 to 10 mm apart
+# (36 mm in one). A quarter of one lung, painted white from its base: 60 mm and more; 15 % of both: 175 to 207 mm high.
 USUAL_RIGHT_LEFT = (0.8, 1.6)
 USUAL_CAVITY_SHARE = 0.55
 USUAL_HEIGHT_MM = 210.0
