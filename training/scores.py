@@ -154,7 +154,7 @@ def interval(
     rng = np.random.default_rng(seed)
     # scipy.stats.bootstrap gives up where one resample is nan, and takes a millisecond for each.
     made = np.array(
-        [statistic(np.concatenate([rng.choice(group, group.size) for group in groups])) for _ in range(resamples)]
+        [statistic(np.concatenate([g[rng.integers(g.size, size=g.size)] for g in groups])) for _ in range(resamples)]
     )
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.nanquantile(made, [tail, 1.0 - tail])
