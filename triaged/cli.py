@@ -333,6 +333,65 @@ def calibrate(
 
 
 @app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A recipe: lungs-unet, ct-triage.")],
+    data: Annotated[Path, typer.Option(help="Folder with the patients: train/ and validation/.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Checkpoints, the manifest and the bundle go here.")],
+    scale: Annotated[str, typer.Option(help="tiny, small, shipped or paper.")] = "small",
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe's plan.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")] = None,
+    workers: Annotated[int, typer.Option(help="Threads that prepare batches ahead; worth it beside a GPU.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what was stopped.")] = False,
+    board: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model and write its bundle. Exit status 1 where it was stopped before its end."""
+    from contextlib import ExitStack
+
+    import torch
+
+    from models.bundle import BundleError
+    from training import watch
+    from training.checkpoint import CheckpointError
+    from training.datasets.stored import DataError
+    from training.loop import TrainingError
+    from training.train import train as follow
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        with ExitStack() as stack:
+            watches = [stack.enter_context(watch.terminal(err))]
+            if board:
+                watches.append(stack.enter_context(watch.tensorboard(out_dir / "tensorboard")))
+            stop = stack.enter_context(watch.stoppable())
+            trained = follow(
+                name,
+                scale=scale,
+                changes=changes or (),
+                data=data,
+                out=out_dir,
+                device=device,
+                resume=resume,
+                workers=workers,
+                watch=watch.together(watches),
+                stop=stop,
+            )
+    except (TrainingError, CheckpointError, DataError, BundleError) as error:
+        _fail(str(error))
+    said = {"bundle": None if trained.bundle is None else str(trained.bundle), "best_step": trained.best_step}
+    if as_json:
+        _print_json({**said, "scores": dict(trained.scores)})
+    else:
+        _table(("", ""), [*said.items(), *((name, f"{value:.3f}") for name, value in trained.scores.items())])
+    if trained.bundle is None:
+        _fail("Stopped before the end; the same command with --resume continues.")
+
+
+@app.command()
 def demo(
     exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop when everything has arrived.")] = False,
     as_json: AsJson = False,
