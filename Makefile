@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= deploy/triaged.example.toml
 
-.PHONY: demo serve test lint bench install clean
+.PHONY: demo serve test lint bench real-check install clean
 
 demo: $(VENV)/.core           ## Synthetic studies through a PACS and the daemon to a reordered list; the board stays up.
 	$(BIN)/triaged demo
@@ -23,6 +23,9 @@ lint: $(VENV)/.dev            ## Style, types, import arrows.
 
 bench: $(VENV)/.dev           ## Speed, as ratios against a peer in the same run.
 	$(BIN)/python -m tests.benchmarks
+
+real-check: $(VENV)/.core     ## The real studies of ../shared/data (or TRIAGED_SHARED_DATA), where there are any. ARGS=--help
+	$(BIN)/python -m training.realcheck $(ARGS)
 
 install: $(VENV)/.core
 

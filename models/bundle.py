@@ -58,14 +58,26 @@ def read_card(folder: Path) -> Card:
 def load_bundle(folder: Path, architectures: Mapping[str, Architecture], device: str = "cpu") -> Bundle:
     """Verify and build. Raises BundleError on a pickle, a changed byte, an unknown architecture or other tensors
     than the architecture has."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    if folder.suffix in PICKLES or any(p.suffix in PICKLES for p in folder.glob("*")):
-        raise BundleError(f"{folder.name}: holds a pickle; weights load from {TENSORS} only")
+    _refuse_pickles(folder)
     card = read_card(folder)
     if card.architecture not in architectures:
         raise BundleError(f"{folder.name}: unknown architecture {card.architecture!r}")
+    tensors = read_tensors(folder)
+    try:
+        network = architectures[card.architecture].network(**card.arguments)
+        network.load_state_dict(tensors)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder.name}: the tensors do not fit {card.architecture}: {error}") from error
+    return Bundle(card=card, network=network.to(device).eval())
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors by name, verified against the card. Raises BundleError on a pickle or a changed byte."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    _refuse_pickles(folder)
+    card = read_card(folder)
     try:
         content = (folder / TENSORS).read_bytes()
     except OSError as error:
@@ -73,8 +85,11 @@ def load_bundle(folder: Path, architectures: Mapping[str, Architecture], device:
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise BundleError(f"{folder.name}: {TENSORS} is not what the card describes (sha256 differs)")
     try:
-        network = architectures[card.architecture].network(**card.arguments)
-        network.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError, TypeError) as error:
-        raise BundleError(f"{folder.name}: the tensors do not fit {card.architecture}: {error}") from error
-    return Bundle(card=card, network=network.to(device).eval())
+        return load(content)
+    except SafetensorError as error:
+        raise BundleError(f"{folder.name}: {TENSORS} holds no tensors: {error}") from error
+
+
+def _refuse_pickles(folder: Path) -> None:
+    if folder.suffix in PICKLES or any(p.suffix in PICKLES for p in folder.glob("*")):
+        raise BundleError(f"{folder.name}: holds a pickle; weights load from {TENSORS} only")

@@ -53,9 +53,9 @@ class Card:
             fields = json.loads(text)
             spec = fields.pop("input", None)
             if spec is not None:
-                low, high = spec["window_hu"]
-                mask = MaskPolicy(spec["mask"])
-                spec = InputSpec(kind=Kind(spec["kind"]), pixel_mm=spec["pixel_mm"], window_hu=(low, high), mask=mask)
+                low, high = spec.pop("window_hu")
+                kind, mask = Kind(spec.pop("kind")), MaskPolicy(spec.pop("mask"))
+                spec = InputSpec(kind=kind, mask=mask, window_hu=(low, high), **spec)
             for name in ("roles", "outputs"):
                 fields[name] = tuple(fields[name])
             return cls(input=spec, **fields)

@@ -32,12 +32,16 @@ class InputSpec:
     pixel_mm: float | None  # in-plane spacing; None leaves the pixels as they are
     window_hu: tuple[float, float]  # clipped, then scaled to [0, 1]
     mask: MaskPolicy = MaskPolicy.NONE
+    margin_mm: float = 0.0  # in-plane, around the box of a crop
+    depth: int | None = None  # a head that reads the whole series is given at most so many of its slices
 
     def __post_init__(self) -> None:
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError(f"window_hu {self.window_hu} is empty")
         if self.pixel_mm is not None and self.pixel_mm <= 0:
             raise ValueError(f"pixel_mm is {self.pixel_mm}, must be positive")
+        if self.margin_mm < 0 or (self.depth is not None and self.depth < 1):
+            raise ValueError(f"margin_mm is {self.margin_mm}, depth is {self.depth}")
 
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

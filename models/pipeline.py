@@ -75,6 +75,10 @@ class Pipeline:
     def identities(self) -> tuple[Identity, ...]:
         return _identity("lungs", self._lungs.card), _identity("triage", self._triage.card)
 
+    @property
+    def triage_card(self) -> Card:
+        return self._triage.card
+
     def run(self, volume: Volume, progress: Progress | None = None) -> Prediction:
         """Raises NotAVolume where there is nothing to measure."""
         clock = _Stages(progress)

@@ -24,7 +24,7 @@ def prepare(volume: Volume, spec: InputSpec, lungs: NDArray[np.bool_] | None = N
     if inside is not None and spec.mask is MaskPolicy.ZERO:
         image[~inside] = 0.0
     if inside is not None and spec.mask is MaskPolicy.CROP:
-        box = bounding_box(inside)
+        box = _widened(bounding_box(inside), shape, volume, spec.margin_mm)
         image, inside = image[_slices(box)], inside[_slices(box)]
     return Case(image=image, lungs=inside, box=box, grid_shape=shape, volume_shape=volume.shape)
 
@@ -53,6 +53,22 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box:
         first.append(int(there[0]))
         last.append(int(there[-1]) + 1)
     return (first[0], last[0]), (first[1], last[1]), (first[2], last[2])
+
+
+def thinned(slices: int, depth: int | None, offset: int | None = None) -> NDArray[np.intp]:
+    """Indices of every k-th slice, at most `depth` of them, as CT triage trains its series head; from `offset` < k,
+    else from the middle of what is left over."""
+    step = 1 if depth is None else -(-slices // depth)
+    first = (slices - 1) % step // 2 if offset is None else offset
+    return np.arange(first, slices, step)
+
+
+def _widened(box: Box, shape: tuple[int, int, int], volume: Volume, margin_mm: float) -> Box:
+    widened = [box[0]]
+    for axis in (1, 2):
+        margin = round(margin_mm * shape[axis] / (volume.spacing_mm[axis] * volume.shape[axis]))
+        widened.append((max(0, box[axis][0] - margin), min(shape[axis], box[axis][1] + margin)))
+    return widened[0], widened[1], widened[2]
 
 
 def _slices(box: Box) -> tuple[slice, slice, slice]:

@@ -91,8 +91,14 @@ class Architecture:
 
 
 def architectures() -> Mapping[str, Architecture]:
-    """Name to network, one line per architecture; empty until the first network is part of the house."""
-    return {}
+    """Name to network, one line per architecture."""
+    from models.ct_triage import LungsUNet, MultitaskNet
+    from models.network import NetworkLungs, NetworkTriage
+
+    return {
+        "lungs-unet": Architecture(network=LungsUNet, lungs=NetworkLungs),
+        "multitask-net": Architecture(network=MultitaskNet, triage=NetworkTriage),
+    }
 
 
 def shipped() -> dict[str, Path]:

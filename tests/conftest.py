@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Where more processes than cores run, OpenMP threads wait for each other a hundred times longer than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPO = Path(__file__).resolve().parents[1]
 
 

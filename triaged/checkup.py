@@ -119,6 +119,7 @@ def _database(config: Config) -> Check:
 def _models(config: Config) -> Check:
     from models.bundle import BundleError
     from models.predict import UnknownModel
+    from triaged.analysis.calibration import CalibrationError
     from triaged.analysis.devices import devices
     from triaged.analysis.research import ResearchWeights, require_admitted
 
@@ -126,7 +127,7 @@ def _models(config: Config) -> Check:
     device = devices(settings.device, settings.workers)[0]
     try:
         names = require_admitted(config, device)
-    except (UnknownModel, BundleError, ResearchWeights) as error:
+    except (UnknownModel, BundleError, ResearchWeights, CalibrationError) as error:
         return Check(name="models", ok=False, words=str(error))
     return Check(name="models", ok=True, words=f"{', '.join(names)} on {device}")
 

@@ -103,12 +103,13 @@ def serve(config: ConfigPath) -> None:
     logs.set_up(settings.log.level, json_lines=settings.log.json_lines)
     from models.bundle import BundleError
     from models.predict import UnknownModel
+    from triaged.analysis.calibration import CalibrationError
     from triaged.analysis.research import ResearchWeights, require_admitted
     from triaged.daemon import Daemon
 
     try:
         require_admitted(settings, "cpu")
-    except (ResearchWeights, UnknownModel, BundleError) as error:
+    except (ResearchWeights, UnknownModel, BundleError, CalibrationError) as error:
         _fail(f"{config}: [analysis] {error}", BAD_CONFIGURATION)
     try:
         status = Daemon(settings).run()
@@ -339,6 +340,110 @@ def models(as_json: AsJson = False) -> None:
         _print_json(items)
     else:
         _table(keys, [[", ".join(i[k]) if k == "roles" else i[k] for k in keys] for i in items])
+
+
+@app.command()
+def calibrate(
+    scores: Annotated[Path, typer.Argument(help="CSV with the columns score and label (1: COVID-19, 0: not).")],
+    out_file: Annotated[Path, typer.Option("--out", help="Write the map here, as JSON; a plot goes beside it (.png).")],
+    method: Annotated[str, typer.Option(help="platt (from 50 cases) or isotonic (from 200).")] = "platt",
+    model: Annotated[str | None, typer.Option(help="The triage model that gave them: a name or a folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a map from this site's scores (of `triaged score`, which never maps them) to probabilities."""
+    from training import calibrate as fitting
+    from training.reliability import plot
+    from triaged.analysis.calibration import CalibrationError, card_of
+
+    if method not in fitting.FEWEST:
+        _fail(f"--method is one of {', '.join(fitting.FEWEST)}", BAD_CONFIGURATION)
+    try:
+        card = None if model is None else card_of(model)
+        cases, labels = fitting.read_cases(scores)
+        made = fitting.fit(
+            cases,
+            labels,
+            method,
+            made_on=now().utc.date(),
+            model="" if card is None else f"{card.name} {card.version}",
+            model_sha256="" if card is None else card.sha256,
+        )
+        verdict = fitting.judge(cases, labels, made.method)
+    except (CalibrationError, fitting.CannotCalibrate) as error:
+        _fail(str(error))
+    try:
+        out_file.write_text(made.to_json() + "\n", encoding="utf-8")
+        plot(cases, verdict.held_out, labels, out_file.with_suffix(".png"))
+    except OSError as error:
+        _fail(f"{out_file}: {error.strerror}")
+    said = {"cases": made.cases, "positives": made.positives, **verdict.rows()}
+    if as_json:
+        _print_json(said)
+    else:
+        _table(("", "value (95 % interval)"), [(name.replace("_", " "), said[name]) for name in said])
+    if card is None:
+        err.print("No --model: the daemon will not notice when this map meets the scores of another model.")
+    if not verdict.helps:
+        err.print("On cases it was not fitted on, the map is no better than the score as it comes.", style="yellow")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A recipe: lungs-unet, ct-triage.")],
+    data: Annotated[Path, typer.Option(help="Folder with the patients: train/ and validation/.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Checkpoints, the manifest and the bundle go here.")],
+    scale: Annotated[str, typer.Option(help="tiny, small, shipped or paper.")] = "small",
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe's plan.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")] = None,
+    workers: Annotated[int, typer.Option(help="Threads that prepare batches ahead; worth it beside a GPU.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what was stopped.")] = False,
+    board: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model and write its bundle. Exit status 1 where it was stopped before its end."""
+    from contextlib import ExitStack
+
+    import torch
+
+    from models.bundle import BundleError
+    from training import watch
+    from training.checkpoint import CheckpointError
+    from training.datasets.stored import DataError
+    from training.loop import TrainingError
+    from training.train import train as follow
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        with ExitStack() as stack:
+            watches = [stack.enter_context(watch.terminal(err))]
+            if board:
+                watches.append(stack.enter_context(watch.tensorboard(out_dir / "tensorboard")))
+            stop = stack.enter_context(watch.stoppable())
+            trained = follow(
+                name,
+                scale=scale,
+                changes=changes or (),
+                data=data,
+                out=out_dir,
+                device=device,
+                resume=resume,
+                workers=workers,
+                watch=watch.together(watches),
+                stop=stop,
+            )
+    except (TrainingError, CheckpointError, DataError, BundleError) as error:
+        _fail(str(error))
+    said = {"bundle": None if trained.bundle is None else str(trained.bundle), "best_step": trained.best_step}
+    if as_json:
+        _print_json({**said, "scores": dict(trained.scores)})
+    else:
+        _table(("", ""), [*said.items(), *((name, f"{value:.3f}") for name, value in trained.scores.items())])
+    if trained.bundle is None:
+        _fail("Stopped before the end; the same command with --resume continues.")
 
 
 @app.command()

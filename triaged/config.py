@@ -129,6 +129,7 @@ class Analysis(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|auto)$")] = "auto"
     lungs: str = "classical-lungs"
     triage: str = "thresholding"
+    calibration: Path | None = None
     engine: Literal["local"] = "local"
     workers: Annotated[int, Field(ge=1)] = 1
     threads: Annotated[int, Field(ge=0)] = 0
@@ -136,6 +137,11 @@ class Analysis(Section):
     time_limit_s: Annotated[float, Field(gt=0)] = 600.0
     max_attempts: Annotated[int, Field(ge=1)] = 3
     max_volume_mb: Annotated[int, Field(ge=16)] = 2048
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _expanded(cls, value: object) -> object:
+        return Path(value).expanduser() if isinstance(value, str) else value
 
 
 class PriorityRule(Section):
@@ -289,8 +295,16 @@ class Config(Section):
 
 
 def findings_digest(analysis: Analysis) -> str:
-    """What, in the settings, can change a finding; part of every result object's UID."""
-    return hashlib.sha256(f"{analysis.lungs}|{analysis.triage}".encode()).hexdigest()
+    """What, in the settings, can change a finding; part of every result object's UID. Of a calibration it is the
+    content that counts. Raises ConfigError where that cannot be read."""
+    said = f"{analysis.lungs}|{analysis.triage}"
+    if analysis.calibration is not None:
+        try:
+            said += f"|{hashlib.sha256(analysis.calibration.read_bytes()).hexdigest()}"
+        except OSError as error:
+            problem = ("analysis.calibration", error.strerror or "cannot be read")
+            raise ConfigError(str(analysis.calibration), [problem]) from error
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 LOOKS = 4  # wrong keys, wrong sections, a wrong whole; one more for what a placeholder brings to light

@@ -16,11 +16,12 @@ from PIL import Image
 
 from models.frames import frames_of, hu_planes
 from models.keyslices import key_slices
-from models.pipeline import Pipeline, Prediction
+from models.pipeline import Identity, Pipeline, Prediction
 from models.projection import UNLABELLED, Projection, project
 from models.reading import NotAVolume, Refusal, read_dicom_series
 from triaged import __version__, config
 from triaged.analysis import quality
+from triaged.analysis.calibration import SiteCalibration, read_calibration
 from triaged.analysis.findings import findings_of
 from triaged.artefacts import Artefacts, KeySlice
 from triaged.errors import TriagedError
@@ -71,6 +72,7 @@ class Analyst:
         self._device = device
         self._digest = findings_digest
         self._pipeline = Pipeline(lungs=settings.lungs, triage=settings.triage, device=device)
+        self._calibration = read_calibration(settings.calibration, self._pipeline.triage_card)
         self.identities = tuple(
             ModelIdentity(
                 role=i.role,
@@ -78,7 +80,7 @@ class Analyst:
                 version=i.version,
                 sha256=i.sha256,
                 synthetic=i.synthetic,
-                parameters=i.parameters,
+                parameters=_parameters(i, self._calibration),
             )
             for i in self._pipeline.identities
         )
@@ -145,7 +147,7 @@ class Analyst:
             config_digest=self._digest,
             seconds=seconds,
         )
-        found = findings_of(prediction, verdict.flags, made_by)
+        found = findings_of(prediction, verdict.flags, made_by, self._calibration)
         view = seen.view().rgb
         left = _draw(prediction, found, selection.choice, seen, view, revision)
         seconds = {**seconds, "picture": round(time.perf_counter() - drawn, 3)}
@@ -161,6 +163,12 @@ class Analyst:
         read_s = time.perf_counter() - began
         prediction = self._pipeline.run(volume, progress)
         return prediction, {"select": round(examined.seconds, 3), "read": round(read_s, 3), **prediction.seconds}
+
+
+def _parameters(model: Identity, calibration: SiteCalibration | None) -> str:
+    """What a report says of a model's settings; the calibration is one of the triage model's."""
+    said = [model.parameters, calibration.words if calibration is not None and model.role == "triage" else ""]
+    return ", ".join(part for part in said if part)
 
 
 def _first_undecodable(paths: Iterable[Path], most_voxels: int) -> NotAVolume | None:

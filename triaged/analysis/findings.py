@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.pipeline import Prediction
+from triaged.analysis.calibration import SiteCalibration, calibrated
 from triaged.records import Findings, Flag, Grade, Provenance
 
 
-def findings_of(prediction: Prediction, flags: tuple[Flag, ...], made_by: Provenance) -> Findings:
-    """What the models say, and None for what they do not say."""
+def findings_of(
+    prediction: Prediction, flags: tuple[Flag, ...], made_by: Provenance, calibration: SiteCalibration | None = None
+) -> Findings:
+    """What the models say, and None for what they do not say; a probability where the site has calibrated the score."""
     extent, severity = prediction.extent, prediction.severity
     classes = prediction.class_probabilities
     found = Findings(
@@ -20,6 +23,8 @@ def findings_of(prediction: Prediction, flags: tuple[Flag, ...], made_by: Proven
         flags=flags,
         provenance=made_by,
     )
+    if calibration is not None:
+        found = calibrated(found, calibration)
     if severity is None:
         return found
     return replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.predict import resolve
+from triaged.analysis.calibration import read_calibration
 from triaged.config import Config
 from triaged.errors import TriagedError
 
@@ -12,7 +13,8 @@ class ResearchWeights(TriagedError):
 
 
 def require_admitted(config: Config, device: str) -> list[str]:
-    """Load what the roles name and return it as "name version". Raises ResearchWeights, UnknownModel, BundleError."""
+    """Load what the roles name and return it as "name version". Raises ResearchWeights, UnknownModel, BundleError,
+    CalibrationError."""
     settings = config.analysis
     cards = [resolve(settings.lungs, "lungs", device).card, resolve(settings.triage, "triage", device).card]
     synthetic = [card.name for card in cards if card.synthetic]
@@ -21,4 +23,5 @@ def require_admitted(config: Config, device: str) -> list[str]:
             f"{', '.join(synthetic)} was trained on synthetic data: set [analysis] accept_research_weights = true "
             'to order a live list by it, or mode = "shadow"'
         )
-    return [f"{card.name} {card.version}" for card in cards]
+    site = read_calibration(settings.calibration, cards[1])
+    return [f"{card.name} {card.version}" for card in cards] + ([site.words] if site is not None else [])

@@ -1,0 +1,1 @@
+"""Where training data come from: one file per data set."""

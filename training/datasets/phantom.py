@@ -1,0 +1,247 @@
+"""Synthetic patients as training data: slices for the lung net, series for the two-head network.
+
+Patients come on the networks' grid (2 mm in-plane, few slices each), drawn and reduced beforehand. What the networks
+are given is made by `models.prepare`, as in serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.case import Box, InputSpec
+from models.prepare import bounding_box, prepare, thinned
+from models.volume import Volume
+from training.augment import Augmentation, Pose, intensity, laid
+from training.recipe import Batch
+
+POSITIVE = "covid"
+# A predicted lung mask is not the true one: it loses dense lung at its edge, or takes in what is beside it.
+JITTER_MM = (-6.0, 10.0)  # each side of the box of the lungs, outwards
+JITTER_SLICES = (-1, 1)
+TRIES = 100  # to draw a patient who has lungs
+
+
+class Patient(Protocol):
+    """A synthetic patient on the networks' grid; arrays are (slice, row, column)."""
+
+    @property
+    def hu(self) -> NDArray[np.int16]: ...
+
+    @property
+    def lungs(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def lesions(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]: ...
+
+
+class Library(Protocol):
+    """Patients by number, and what can be said of them without their pixels."""
+
+    @property
+    def kinds(self) -> Sequence[str]: ...  # one per patient: covid, cap, normal or other
+
+    @property
+    def digest(self) -> str: ...  # sha256
+
+    @property
+    def description(self) -> str: ...
+
+    def __getitem__(self, index: int) -> Patient: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phantoms:
+    """What both data sets have in common: patients to train on, and patients from a shifted generator to choose by."""
+
+    train: Library
+    held_out: Library
+    spec: InputSpec
+    augmentation: Augmentation | None = None
+    validation_cases: int = 30
+
+    @property
+    def digest(self) -> str:
+        return f"{self.train.digest}+{self.held_out.digest}"
+
+    @property
+    def description(self) -> str:
+        return f"{self.train.description}; chosen on {self.held_out.description}"
+
+    @property
+    def synthetic(self) -> bool:
+        return True
+
+    def chosen(self) -> list[int]:
+        """Which patients are validated on: evenly spread, always the same."""
+        held_out = len(self.held_out.kinds)
+        return list(np.unique(np.linspace(0, held_out - 1, min(self.validation_cases, held_out)).round().astype(int)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungSlices(Phantoms):
+    """Model 1's samples: a random patient, then a random slice of it (CT triage, train_lungs_sgm.py).
+
+    Batches: image (N, 1, H, W) and lungs (N, 1, H, W), 0 or 1.
+    """
+
+    slices: int  # per batch
+    plane: int = 0  # pixels; 0: zero-padded to the largest slice of the batch
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        samples = [self._sample(rng) for _ in range(self.slices)]
+        return padded(samples) if self.plane == 0 else _joined(samples)
+
+    def validation(self) -> Iterator[Batch]:
+        """Whole patients, one per batch."""
+        for index in self.chosen():
+            patient = self.held_out[index]
+            image = prepare(volume_of(patient), self.spec).image
+            yield _maps(image, lungs=patient.lungs)
+
+    def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        patient = self.train[int(rng.integers(len(self.train.kinds)))]
+        s = int(rng.integers(patient.hu.shape[0]))
+        hu, lungs = patient.hu[s : s + 1], patient.lungs[s : s + 1]
+        if self.augmentation is not None:
+            hu = intensity(hu, rng, self.augmentation)
+        maps = _maps(prepare(volume_of(patient, hu), self.spec).image, lungs=lungs)
+        if self.plane == 0:
+            return maps
+        how = self.augmentation or Augmentation(scale=(1.0, 1.0), rotation_deg=0.0)
+        plane = (self.plane, self.plane)
+        return _posed(maps, Pose.drawn(rng, how, (hu.shape[1], hu.shape[2]), plane), plane)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionSeries(Phantoms):
+    """Model 6's samples: series of thinned slices in the box of the lungs.
+
+    Batches: image and lesions (S, 1, H, W) of all series one after the other, lesions NaN where nothing is said; covid
+    (N,), 0 or 1; sizes (N, 3), the slices, rows and columns of each series.
+    """
+
+    series: int  # per batch
+    shares: Mapping[str, float]  # of the kinds among the series of a batch
+    annotated: Sequence[str]  # kinds whose lesions the network is told
+    limit: tuple[int, int] | None = None  # rows and columns; a larger series is cropped about its centre
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        return padded([self._sample(rng) for _ in range(self.series)])
+
+    def validation(self) -> Iterator[Batch]:
+        """Whole patients, one per batch, in the box of their true lungs."""
+        for index in self.chosen():
+            patient = self.held_out[index]
+            if patient.lungs.any():
+                yield self._series(patient, self.held_out.kinds[index], patient.lungs, None)
+
+    def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        kinds = [kind for kind in self.shares if kind in self.train.kinds]
+        weights = np.array([self.shares[kind] for kind in kinds])
+        kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+        of_kind = [n for n, k in enumerate(self.train.kinds) if k == kind]
+        for _ in range(TRIES):
+            patient = self.train[of_kind[int(rng.integers(len(of_kind)))]]
+            if patient.lungs.any():
+                return self._series(patient, kind, jittered(patient, rng), rng)
+        raise ValueError(f"hardly any patient of kind {kind} has lungs")
+
+    def _series(
+        self, patient: Patient, kind: str, box: NDArray[np.bool_], rng: np.random.Generator | None
+    ) -> Mapping[str, Tensor]:
+        hu, how = patient.hu, self.augmentation
+        if rng is not None and how is not None:
+            hu = intensity(hu, rng, how)
+        case = prepare(volume_of(patient, hu), self.spec, box)
+        (first, last), rows, columns = case.box
+        lesions = (patient.lesions & patient.lungs)[first:last, slice(*rows), slice(*columns)]
+        step = thinned(last - first, self.spec.depth)
+        if rng is not None and self.spec.depth is not None:
+            every = -(-(last - first) // self.spec.depth)
+            step = thinned(last - first, self.spec.depth, int(rng.integers(every)))
+        maps = _maps(case.image[step], lesions=lesions[step])
+        if rng is not None and how is not None:
+            shape = case.image.shape[1], case.image.shape[2]
+            maps = _posed(maps, Pose.drawn(rng, how, shape, shape), shape)
+        if rng is not None and self.limit is not None:
+            maps = {name: _centre(m, self.limit) for name, m in maps.items()}
+        if kind not in self.annotated and rng is not None:
+            maps["lesions"] = torch.full_like(maps["lesions"], torch.nan)
+        depth, _, height, width = maps["image"].shape
+        return {
+            **maps,
+            "covid": torch.tensor([float(kind == POSITIVE)]),
+            "sizes": torch.tensor([[depth, height, width]]),
+        }
+
+
+def volume_of(patient: Patient, hu: NDArray[np.int16] | None = None) -> Volume:
+    """The patient's slices, or others on their grid, as a volume."""
+    return Volume(hu=patient.hu if hu is None else hu, affine_lps=np.diag([*patient.spacing_mm, 1.0]))
+
+
+def jittered(patient: Patient, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The box of the lungs as a mask, each side of it moved a little."""
+    box = bounding_box(patient.lungs)
+    moved = []
+    for axis, (first, last) in enumerate(box):
+        if axis == 0:
+            out = rng.integers(JITTER_SLICES[0], JITTER_SLICES[1] + 1, 2)
+        else:
+            out = np.rint(rng.uniform(*JITTER_MM, 2) / patient.spacing_mm[axis]).astype(int)
+        low = min(max(0, first - int(out[0])), last - 1)
+        moved.append((low, max(low + 1, min(patient.lungs.shape[axis], last + int(out[1])))))
+    return _filled((moved[0], moved[1], moved[2]), patient.lungs.shape)
+
+
+def padded(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
+    """Samples of unlike planes as one batch: padded with zeros at the high indices, lesions with NaN."""
+    rows = max(s["image"].shape[2] for s in samples)
+    columns = max(s["image"].shape[3] for s in samples)
+
+    def widened(name: str, m: Tensor) -> Tensor:
+        if m.ndim != 4:
+            return m
+        fill = torch.nan if name == "lesions" else 0.0
+        return torch.nn.functional.pad(m, (0, columns - m.shape[3], 0, rows - m.shape[2]), value=fill)
+
+    return _joined([{name: widened(name, m) for name, m in s.items()} for s in samples])
+
+
+def _joined(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
+    return {name: torch.cat([s[name] for s in samples]) for name in samples[0]}
+
+
+def _maps(image: NDArray[np.float32], **masks: NDArray[np.bool_]) -> dict[str, Tensor]:
+    """Each as (slice, 1, row, column), float32."""
+    tensors = {name: torch.from_numpy(mask.astype(np.float32))[:, None] for name, mask in masks.items()}
+    return {"image": torch.from_numpy(np.ascontiguousarray(image))[:, None], **tensors}
+
+
+def _posed(maps: Mapping[str, Tensor], pose: Pose, plane: tuple[int, int]) -> dict[str, Tensor]:
+    """All maps laid alike; masks are cut at the half level."""
+    names = list(maps)
+    together = laid(torch.cat([maps[name] for name in names], dim=1), pose, plane)
+    result = {name: together[:, n : n + 1] for n, name in enumerate(names)}
+    return {name: m if name == "image" else (m > 0.5).float() for name, m in result.items()}
+
+
+def _centre(m: Tensor, limit: tuple[int, int]) -> Tensor:
+    first = [max(0, (n - most) // 2) for n, most in zip(m.shape[2:], limit, strict=True)]
+    return m[:, :, first[0] : first[0] + limit[0], first[1] : first[1] + limit[1]]
+
+
+def _filled(box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, dtype=np.bool_)
+    mask[slice(*box[0]), slice(*box[1]), slice(*box[2])] = True
+    return mask

@@ -1,0 +1,290 @@
+"""Pipelines on held-out phantoms: masks, severity and identification, each with an interval, beside a baseline.
+
+What such a result can say is little: train and test share a generator, and COVID against CAP is separable by rules that
+we wrote. So the cases come from a shifted generator, a reference row tells what the true lesion descriptors alone give,
+and an ordering is claimed only where the interval of the paired difference leaves zero out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.pipeline import Pipeline, Prediction
+from models.refusal import NotAVolume
+from models.severity import LEFT, RIGHT, severity
+from models.volume import Volume
+from training.phantom.case import Rendered
+from training.scores import RESAMPLES, Indices, Score, auc_score, dice, interval, roc_auc, spearman
+from training.tables import markdown
+
+COVID, NORMAL = "covid", "normal"
+OTHERS = ("cap", "atelectasis")  # what the papers set against COVID-19 beside the healthy (P-TRI: not nodules)
+FOLDS = 5
+REFERENCE = "true lesion descriptors (logistic regression)"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut:
+    """One case with its exact truth. `kind` is "covid", "cap", "atelectasis", "normal" or another pathology's name."""
+
+    name: str
+    kind: str
+    volume: Volume
+    labels: NDArray[np.uint8]  # 0, RIGHT, LEFT
+    lesions: NDArray[np.bool_]
+    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the true lesions, for the reference row
+
+
+def held_out(name: str, kind: str, shown: Rendered, descriptors: Mapping[str, float] | None = None) -> HeldOut:
+    """A scanned phantom as a case."""
+    truth = shown.truth
+    labels = np.zeros(shown.volume.shape, np.uint8)
+    labels[truth.right_lung], labels[truth.left_lung] = RIGHT, LEFT
+    lesions = truth.right_lesion | truth.left_lesion
+    return HeldOut(
+        name=name, kind=kind, volume=shown.volume, labels=labels, lesions=lesions, descriptors=descriptors or {}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """Two roles filled by name or by the folder of a bundle."""
+
+    label: str
+    lungs: str
+    triage: str
+
+    def pipeline(self, device: str = "cpu") -> Pipeline:
+        return Pipeline(lungs=self.lungs, triage=self.triage, device=device)
+
+
+CLASSICAL = Contender(label="thresholding", lungs="classical-lungs", triage="thresholding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one pipeline made of one case. nan: the model does not say. A refused case has found nothing, as it would
+    stay where it stood in the list."""
+
+    lung_dice: float
+    lesion_dice: float
+    fraction: float  # affected, of the worse lung
+    score: float  # the probability; of a model that gives none, the fraction (MODELS.md 36)
+    refused: bool = False
+
+    @property
+    def severity(self) -> float:
+        return self.score if np.isnan(self.fraction) else self.fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What remains of a held-out case once its volume is gone."""
+
+    name: str
+    kind: str
+    fraction: float
+    descriptors: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One pipeline's scores; `differences` are its scores less the baseline's, on the same cases."""
+
+    label: str
+    lungs: str
+    triage: str
+    refused: int
+    scores: Mapping[str, Score]
+    differences: Mapping[str, Score]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Cases per kind, one row per pipeline (the first is the baseline), and the reference row."""
+
+    cases: Mapping[str, int]
+    rows: tuple[Row, ...]
+    reference: Mapping[str, Score]
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    def as_markdown(self) -> str:
+        """A table of scores, then one of the differences to the baseline; an asterisk where an ordering is claimed."""
+        names = list(METRICS)
+        header = ["", *(METRICS[name].title for name in names), "refused"]
+        rows = [[r.label, *(str(r.scores[name]) for name in names), r.refused] for r in self.rows]
+        rows.append([REFERENCE, *(str(self.reference.get(name, NO_SCORE)) for name in names), "–"])
+        parts = [self._caption(), markdown(header, rows)]
+        if len(self.rows) > 1:
+            rows = [
+                [f"{r.label} less {self.rows[0].label}", *(_claim(r.differences[name]) for name in names)]
+                for r in self.rows[1:]
+            ]
+            parts += ["Paired differences (*: the interval leaves zero out):", markdown(header[:-1], rows)]
+        return "\n\n".join(parts)
+
+    def _caption(self) -> str:
+        counts = ", ".join(f"{n} {kind}" for kind, n in self.cases.items())
+        return f"Synthetic cases: {counts}. Means with 95 % bootstrap intervals over cases."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One column: which cases it is computed on, and how from the measurements of these."""
+
+    title: str
+    cases: Callable[[Case], bool]
+    of: Callable[[Sequence[Measured], Sequence[Case]], Callable[[Indices], float]]
+
+
+def _mean(name: str) -> Callable[[Sequence[Measured], Sequence[Case]], Callable[[Indices], float]]:
+    def of(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indices], float]:
+        values = np.array([getattr(m, name) for m in measured])
+        return lambda i: float(values[i].mean())
+
+    return of
+
+
+def _rank(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indices], float]:
+    found = np.array([m.severity for m in measured])
+    truth = np.array([c.fraction for c in cases])
+    return lambda i: spearman(found[i], truth[i])
+
+
+def _auc(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indices], float]:
+    found = np.array([m.score for m in measured])
+    positive = np.array([c.kind == COVID for c in cases])
+    return lambda i: roc_auc(found[i], positive[i])
+
+
+METRICS: dict[str, Metric] = {
+    "lung_dice": Metric(title="lung Dice", cases=lambda c: True, of=_mean("lung_dice")),
+    "lesion_dice": Metric(
+        title="lesion Dice (COVID)", cases=lambda c: c.kind == COVID and c.fraction > 0, of=_mean("lesion_dice")
+    ),
+    "severity_rho": Metric(title="severity, Spearman (COVID)", cases=lambda c: c.kind == COVID, of=_rank),
+    "auc_others": Metric(title="AUC against CAP + atelectasis", cases=lambda c: c.kind in (COVID, *OTHERS), of=_auc),
+    "auc_normal": Metric(title="AUC against normal", cases=lambda c: c.kind in (COVID, NORMAL), of=_auc),
+    "normal_fraction": Metric(
+        title="affected fraction of normals", cases=lambda c: c.kind == NORMAL, of=_mean("fraction")
+    ),
+}
+NO_SCORE = Score(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
+
+
+def evaluate(
+    cases: Iterable[HeldOut],
+    contenders: Sequence[Contender],
+    *,
+    baseline: Contender = CLASSICAL,
+    device: str = "cpu",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Evaluation:
+    """Run the baseline and every contender over the cases, one case in memory at a time.
+
+    Raises UnknownModel or BundleError where a pipeline cannot be made, before any case is drawn.
+    """
+    everyone = [baseline, *contenders]
+    pipelines = [contender.pipeline(device) for contender in everyone]
+    kept: list[Case] = []
+    measured: list[list[Measured]] = [[] for _ in everyone]
+    for case in cases:
+        truth = severity(case.labels, case.lesions, case.volume.voxel_ml).fraction
+        kept.append(Case(name=case.name, kind=case.kind, fraction=truth, descriptors=case.descriptors))
+        for found, pipeline in zip(measured, pipelines, strict=True):
+            found.append(measure(pipeline, case))
+    kinds = [case.kind for case in kept]
+    return Evaluation(
+        cases={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        rows=tuple(_row(c, m, measured[0], kept, seed, resamples) for c, m in zip(everyone, measured, strict=True)),
+        reference=_reference(kept, seed),
+    )
+
+
+def measure(pipeline: Pipeline, case: HeldOut) -> Measured:
+    """One case through one pipeline."""
+    try:
+        found = pipeline.run(case.volume)
+    except NotAVolume:
+        return Measured(lung_dice=0.0, lesion_dice=0.0, fraction=0.0, score=0.0, refused=True)
+    return measured_of(found, case)
+
+
+def measured_of(found: Prediction, case: HeldOut) -> Measured:
+    """A prediction held against the truth."""
+    fraction = float("nan") if found.severity is None else found.severity.fraction
+    return Measured(
+        lung_dice=dice(found.labels > 0, case.labels > 0),
+        lesion_dice=float("nan") if found.lesions is None else dice(found.lesions, case.lesions),
+        fraction=fraction,
+        score=fraction if found.probability is None else found.probability,
+    )
+
+
+def _row(
+    contender: Contender,
+    found: Sequence[Measured],
+    base: Sequence[Measured],
+    cases: Sequence[Case],
+    seed: int,
+    resamples: int,
+) -> Row:
+    scores, differences = {}, {}
+    for name, metric in METRICS.items():
+        at = [i for i, case in enumerate(cases) if metric.cases(case)]
+        some = [cases[i] for i in at]
+        kinds = [case.kind for case in some]
+        mine, its = metric.of([found[i] for i in at], some), metric.of([base[i] for i in at], some)
+        scores[name] = interval(mine, len(at), strata=kinds, seed=seed, resamples=resamples)
+        differences[name] = interval(_less(mine, its), len(at), strata=kinds, seed=seed, resamples=resamples)
+    return Row(
+        label=contender.label,
+        lungs=contender.lungs,
+        triage=contender.triage,
+        refused=sum(m.refused for m in found),
+        scores=scores,
+        differences=differences,
+    )
+
+
+def _less(mine: Callable[[Indices], float], its: Callable[[Indices], float]) -> Callable[[Indices], float]:
+    return lambda i: mine(i) - its(i)
+
+
+def _reference(cases: Sequence[Case], seed: int) -> dict[str, Score]:
+    """What the true lesions alone tell: logistic regression on their descriptors, each case scored by the folds it is
+    not in. Left out where a class has fewer cases than there are folds, or the cases carry no descriptors."""
+    found = {}
+    for name in ("auc_others", "auc_normal"):
+        some = [case for case in cases if METRICS[name].cases(case)]
+        positive = np.array([case.kind == COVID for case in some], np.bool_)
+        described = {tuple(sorted(case.descriptors)) for case in some}
+        if min(int(positive.sum()), int((~positive).sum())) < FOLDS or len(described) != 1 or () in described:
+            continue
+        scores = _cross_validated(some, positive, seed)
+        found[name] = auc_score(scores, positive, seed=seed)
+    return found
+
+
+def _cross_validated(cases: Sequence[Case], positive: NDArray[np.bool_], seed: int) -> NDArray[np.float64]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    names = sorted(cases[0].descriptors)
+    x = np.array([[case.descriptors[name] for name in names] for case in cases])
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return np.asarray(cross_val_predict(model, x, positive, cv=folds, method="decision_function"))
+
+
+def _claim(score: Score) -> str:
+    return f"{score} *" if score.excludes_zero else str(score)

@@ -1,0 +1,209 @@
+"""The training loop: fit, validate, checkpoint, resume. There is one.
+
+Nothing random outlives a step: the batch and the network's own dropout are drawn from (seed, stage, step). So a
+training that was stopped and resumed continues bit for bit on a CPU with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.bundle import read_tensors
+from training import checkpoint
+from training.checkpoint import Position
+
+if TYPE_CHECKING:
+    from training.recipe import Batch, Data, Recipe, Stage
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class TrainingError(Exception):
+    """A training that cannot go on; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One step, for whoever watches. `scores` only after a validation."""
+
+    stage: str
+    step: int  # done, in this stage
+    steps: int
+    losses: Mapping[str, float]
+    scores: Mapping[str, float] | None = None
+
+
+def _nobody(progress: Progress) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where and how a recipe is followed."""
+
+    folder: Path
+    device: str = "cpu"
+    resume: bool = False
+    workers: int = 0  # threads that prepare batches ahead; 0: in turn with the network
+    watch: Callable[[Progress], None] = _nobody
+    stop: Callable[[], bool] = _never  # asked after every step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """How it ended. The network holds the best weights where it is finished."""
+
+    finished: bool
+    scores: Mapping[str, float]
+    best_step: int | None
+
+
+def fit(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
+    """Follow the recipe. Raises TrainingError on a loss that is no number, CheckpointError where there is nothing to
+    resume from."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    network.to(run.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    position = checkpoint.peek(run.folder / LAST) if run.resume else Position(stage=0, step=0)
+    for index in range(position.stage, len(recipe.stages)):
+        if index > position.stage:
+            position = Position(stage=index, step=0)
+        position = _Fitting(recipe, network, data, run, position).run()
+        if position.step < recipe.stages[index].steps:
+            return Fitted(finished=False, scores=position.best_scores, best_step=position.best_step)
+        checkpoint.read(run.folder / BEST, network)
+    return Fitted(finished=True, scores=position.best_scores, best_step=position.best_step)
+
+
+class _Fitting:
+    """One stage, from a position in it."""
+
+    def __init__(self, recipe: Recipe, network: nn.Module, data: Data, run: Run, position: Position) -> None:
+        self._recipe, self._network, self._data, self._run_ = recipe, network, data, run
+        self._stage: Stage = recipe.stages[position.stage]
+        self._position = position
+        if position.step == 0 and self._stage.init_from is not None:
+            take_over(network, self._stage.init_from)
+        self._optimizer = _optimizer(network, self._stage)
+        if run.resume and position.step > 0:
+            checkpoint.read(run.folder / LAST, network, self._optimizer)
+
+    def run(self) -> Position:
+        stage, run = self._stage, self._run_
+        for batch in self._batches():
+            losses = self._step(batch)
+            self._position = replace(self._position, step=self._position.step + 1)
+            done = self._position.step
+            scores = self._validated() if done % stage.validate_every == 0 or done == stage.steps else None
+            run.watch(Progress(stage=stage.name, step=done, steps=stage.steps, losses=losses, scores=scores))
+            stopped = run.stop()
+            if scores is not None or stopped:
+                checkpoint.write(run.folder / LAST, self._position, self._network, self._optimizer)
+            if stopped:
+                break
+        return self._position
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        stage, step = self._stage, self._position.step
+        torch.manual_seed(int(self._seeds(step).generate_state(2)[1]))
+        factor = stage.schedule(step / stage.steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = stage.lr * group["lr_factor"] * factor
+        _set_training(self._network)
+        terms = stage.loss(self._network, {name: t.to(self._run_.device) for name, t in batch.items()})
+        loss = torch.stack(list(terms.values())).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if not math.isfinite(sum(values.values())):
+            raise TrainingError(f"{stage.name}, step {step}: the loss is no number ({values})")
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward([loss])
+        self._optimizer.step()
+        return values
+
+    def _validated(self) -> Mapping[str, float]:
+        self._network.eval()
+        with torch.inference_mode():
+            scores = self._recipe.validate(self._network, self._data.validation())
+        best = _worth(self._position.best_scores, self._recipe.select)
+        if self._position.best_step is None or _worth(scores, self._recipe.select) > best:
+            self._position = replace(self._position, best_step=self._position.step, best_scores=dict(scores))
+            checkpoint.write(self._run_.folder / BEST, self._position, self._network, None)
+        return scores
+
+    def _seeds(self, step: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self._recipe.seed, self._position.stage, step])
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches that are left, in order, whoever prepares them."""
+        steps = range(self._position.step, self._stage.steps)
+        if self._run_.workers == 0:
+            yield from (self._data.batch(np.random.default_rng(self._seeds(step))) for step in steps)
+            return
+        with ThreadPoolExecutor(self._run_.workers) as pool:
+            ahead = 2 * self._run_.workers
+            waiting = [pool.submit(self._data.batch, np.random.default_rng(self._seeds(s))) for s in steps[:ahead]]
+            for step in steps:
+                ready = waiting.pop(0)
+                if step + ahead < self._stage.steps:
+                    rng = np.random.default_rng(self._seeds(step + ahead))
+                    waiting.append(pool.submit(self._data.batch, rng))
+                yield ready.result()
+
+
+def _worth(scores: Mapping[str, float], select: str) -> float:
+    """The score that chooses; what cannot be computed is worth least."""
+    value = scores.get(select, -math.inf)
+    return -math.inf if math.isnan(value) else value
+
+
+def take_over(network: nn.Module, bundle: Path) -> int:
+    """Copy the tensors of a bundle that have the network's names and shapes; how many there were. Raises TrainingError
+    where there are none, BundleError where the bundle is damaged."""
+    own = network.state_dict()
+    fitting = {n: t for n, t in read_tensors(bundle).items() if n in own and own[n].shape == t.shape}
+    if not fitting:
+        raise TrainingError(f"{bundle.name}: none of its tensors fits the network")
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)
+
+
+def _set_training(network: nn.Module) -> None:
+    """Training mode, except where nothing is trainable: a batch norm that is frozen must not learn its means either."""
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            module.eval()
+
+
+def _optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:
+    """Every parameter in the first group whose prefix it has; what is not trainable gets no gradient."""
+    members: list[list[Tensor]] = [[] for _ in stage.groups]
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(stage.trainable))
+        fitting = [n for n, group in enumerate(stage.groups) if name.startswith(group.prefix)]
+        if parameter.requires_grad and fitting:
+            members[fitting[0]].append(parameter)
+        elif parameter.requires_grad:
+            raise TrainingError(f"stage {stage.name}: {name} is trainable and in no group")
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "lr_factor": group.lr_factor, **group.options}
+        for parameters, group in zip(members, stage.groups, strict=True)
+        if parameters
+    ]
+    if not groups:
+        raise TrainingError(f"stage {stage.name}: nothing is trainable")
+    return stage.optimizer(groups, lr=stage.lr)

@@ -1,0 +1,193 @@
+"""Recipe of model 6, the two-head network of CT triage (Goncharov et al.), sections 2.3 and 4.5.
+
+The scale `paper` has the paper's values: 60,000 batches of 5 series, Adam, learning rate 1e-4, cross-entropy of the
+lesions in annotated positive series plus 0.1 times that of the series; where the paper is silent, those of the
+published train_multitask_spatial.py: at most 32 slices, 128 x 160 pixels, 25 % negatives and 75 % positives (all of
+which are annotated here). `shipped` is the small plan for two cores and an hour: five levels, a hidden layer of 64,
+Dice beside the cross-entropy, a cosine; every series is annotated, because a phantom's empty mask is as true as a full
+one, and 40 % have no lesion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.cards import Card
+from models.case import InputSpec, Kind, MaskPolicy
+from models.network import LESION_LEVEL, PIXEL_MM, WINDOW_HU
+from models.zoo import CT_TRIAGE
+from training.augment import Augmentation
+from training.datasets.phantom import LesionSeries
+from training.datasets.stored import open_libraries
+from training.losses import binary_cross_entropy, dice_loss
+from training.recipe import Batch, Recipe, Scores, Stage, constant, cosine
+from training.scores import dice, roc_auc
+
+SERIES_WEIGHT = 0.1  # of the series' cross-entropy (section 2.3)
+DEPTH, LIMIT = 32, (128, 160)  # slices, and pixels of the crop while training (train_multitask_spatial.py)
+PAPERS_SHARES = {"covid": 0.75, "cap": 1 / 12, "normal": 1 / 12, "other": 1 / 12}
+SHARES = {"covid": 0.4, "cap": 0.2, "normal": 0.15, "other": 0.25}
+MARGIN_MM = 6.0  # around the box of the lungs: a predicted lung ends short of consolidation at the pleura
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `--set` changes. `everything_annotated` False: only the lesions of COVID-19 teach the first head."""
+
+    width: int = 8
+    levels: int = 7
+    pyramid_hidden: int = 1024
+    steps: int = 60_000
+    series: int = 5
+    lr: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    dice: bool = False
+    augment: bool = False
+    everything_annotated: bool = False
+    margin_mm: float = 0.0
+    depth: int = DEPTH
+    level: float = LESION_LEVEL  # threshold of the lesion map
+    select: Literal["AUC", "lesion Dice", "AUC and Dice"] = "AUC"
+    validate_every: int = 300  # batches: an epoch of train_multitask_spatial.py
+    validation_cases: int = 30
+    seed: int = 42
+
+
+_SMALL = Plan(
+    levels=5,
+    pyramid_hidden=64,
+    steps=3_500,
+    series=2,
+    lr=1e-3,
+    schedule="cosine",
+    dice=True,
+    augment=True,
+    everything_annotated=True,
+    margin_mm=MARGIN_MM,
+    select="AUC and Dice",
+    validate_every=250,
+    validation_cases=60,
+)
+SCALES: Mapping[str, Plan] = {
+    "paper": Plan(),
+    "shipped": _SMALL,
+    "small": Plan(
+        levels=5,
+        pyramid_hidden=64,
+        steps=600,
+        series=2,
+        lr=1e-3,
+        schedule="cosine",
+        dice=True,
+        augment=True,
+        everything_annotated=True,
+        margin_mm=MARGIN_MM,
+        depth=16,
+        select="AUC and Dice",
+        validation_cases=20,
+    ),
+    "tiny": Plan(
+        width=2,
+        levels=3,
+        pyramid_hidden=4,
+        steps=8,
+        series=2,
+        lr=1e-3,
+        schedule="cosine",
+        dice=True,
+        augment=True,
+        everything_annotated=True,
+        margin_mm=MARGIN_MM,
+        depth=4,
+        select="AUC and Dice",
+        validate_every=4,
+    ),
+}
+
+
+def recipe(scale: str, plan: Plan) -> Recipe:
+    spec = InputSpec(
+        kind=Kind.VOLUME,
+        pixel_mm=PIXEL_MM,
+        window_hu=WINDOW_HU,
+        mask=MaskPolicy.CROP,
+        margin_mm=plan.margin_mm,
+        depth=plan.depth,
+    )
+    card = Card(
+        name="ct-triage" if scale == "shipped" else f"ct-triage-{scale}",
+        version="1",
+        number=6,
+        paper=CT_TRIAGE,
+        roles=("triage",),
+        outputs=("lesions", "probability"),
+        thresholds={"lesion": plan.level},
+        architecture="multitask-net",
+        arguments={"width": plan.width, "levels": plan.levels, "pyramid_hidden": plan.pyramid_hidden},
+        input=spec,
+        limits="the score orders studies and is no probability until a site calibrates it",
+    )
+    stage = Stage(
+        name="lesions and score",
+        steps=plan.steps,
+        loss=partial(loss, with_dice=plan.dice),
+        lr=plan.lr,
+        schedule=cosine if plan.schedule == "cosine" else constant,
+        validate_every=plan.validate_every,
+    )
+    return Recipe(
+        card=card,
+        stages=(stage,),
+        data=partial(_data, plan=plan, spec=spec),
+        validate=partial(validate, level=plan.level),
+        select=plan.select,
+        seed=plan.seed,
+    )
+
+
+def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> LesionSeries:
+    train, held_out = open_libraries(folder)
+    return LesionSeries(
+        train=train,
+        held_out=held_out,
+        spec=spec,
+        augmentation=Augmentation() if plan.augment else None,
+        validation_cases=plan.validation_cases,
+        series=plan.series,
+        shares=SHARES if plan.everything_annotated else PAPERS_SHARES,
+        annotated=tuple(SHARES) if plan.everything_annotated else ("covid",),
+        limit=LIMIT,
+    )
+
+
+def loss(network: nn.Module, batch: Batch, *, with_dice: bool) -> dict[str, Tensor]:
+    lesions, series = network(batch["image"], batch["sizes"])
+    terms = {
+        "lesion cross-entropy": binary_cross_entropy(lesions, batch["lesions"]),
+        "series cross-entropy": SERIES_WEIGHT * binary_cross_entropy(series, batch["covid"]),
+    }
+    return terms | ({"lesion Dice": dice_loss(lesions, batch["lesions"])} if with_dice else {})
+
+
+def validate(network: nn.Module, cases: Iterable[Batch], *, level: float) -> Scores:
+    """Mean Dice over patients who have lesions, ROC AUC of the score for COVID-19 against all others."""
+    device = next(network.parameters()).device
+    overlaps, scores, covid = [], [], []
+    for case in cases:
+        lesions, series = network(case["image"].to(device), case["sizes"].to(device))
+        truth = case["lesions"].numpy() > 0.5
+        if truth.any():
+            overlaps.append(dice((torch.sigmoid(lesions) > level).cpu().numpy(), truth))
+        scores.append(float(series))
+        covid.append(bool(case["covid"] > 0.5))
+    auc = roc_auc(np.array(scores), np.array(covid))
+    found = {"lesion Dice": float(np.mean(overlaps)) if overlaps else float("nan"), "AUC": auc}
+    return found | {"AUC and Dice": float(np.mean(list(found.values())))}

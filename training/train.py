@@ -1,0 +1,143 @@
+"""A recipe by name, followed from data to bundle."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import platform
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from models import zoo
+from models.bundle import save_bundle
+from training.loop import LAST, Fitted, Progress, Run, TrainingError
+from training.recipe import Data, Module, Recipe
+
+MANIFEST, BUNDLE = "manifest.json", "bundle"
+TOGETHER = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")  # versions that decide what comes out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of it. `bundle` None: not finished, the folder can be resumed."""
+
+    bundle: Path | None
+    scores: Mapping[str, float]
+    best_step: int | None
+
+
+def recipes() -> list[str]:
+    """The names `train` knows: the files in training/recipes."""
+    folder = Path(__file__).parent / "recipes"
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if p.stem != "__init__")
+
+
+def prepared(name: str, scale: str, changes: Sequence[str] = ()) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe and its plan, `changes` ("key=value") applied. Raises TrainingError naming what is wrong."""
+    if name not in recipes():
+        raise TrainingError(f"no recipe {name}; there are {', '.join(recipes())}")
+    module = cast(Module, importlib.import_module(f"training.recipes.{name.replace('-', '_')}"))
+    if scale not in module.SCALES:
+        raise TrainingError(f"{name} has no scale {scale}; there are {', '.join(module.SCALES)}")
+    plan = _changed(module.SCALES[scale], changes)
+    return module.recipe(scale, plan), asdict(plan)
+
+
+def train(
+    name: str,
+    *,
+    scale: str,
+    data: Path,
+    out: Path,
+    changes: Sequence[str] = (),
+    device: str = "cpu",
+    resume: bool = False,
+    workers: int = 0,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Follow the recipe and write out/bundle. Raises TrainingError where the folder holds another training."""
+    recipe, plan = prepared(name, scale, changes)
+    if (out / LAST).exists() and not resume:
+        raise TrainingError(f"{out} holds a training; resume it, or choose another folder")
+    if resume and not (out / LAST).exists():
+        raise TrainingError(f"{out} holds no training to resume")
+    samples = recipe.data(data)
+    described = manifest(name, scale, plan, samples, device)
+    if resume:
+        _require_same(json.loads((out / MANIFEST).read_text(encoding="utf-8")), described)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    torch.manual_seed(recipe.seed)
+    network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
+    run = Run(folder=out, device=device, resume=resume, workers=workers, watch=watch, stop=stop)
+    fitted = recipe.fit(recipe, network, samples, run)
+    bundle = _bundled(out / BUNDLE, recipe, network, samples, fitted, described) if fitted.finished else None
+    return Trained(bundle=bundle, scores=fitted.scores, best_step=fitted.best_step)
+
+
+def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Data, device: str) -> dict[str, Any]:
+    """Everything that decides what comes out, as JSON."""
+    commit, changed = _commit()
+    return {
+        "recipe": name,
+        "scale": scale,
+        "plan": dict(plan),
+        "data": {"digest": data.digest, "description": data.description},
+        "commit": commit,
+        "uncommitted changes": changed,
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in TOGETHER}},
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _bundled(
+    folder: Path, recipe: Recipe, network: torch.nn.Module, data: Data, fitted: Fitted, described: Mapping[str, Any]
+) -> Path:
+    scores = {name: round(value, 4) for name, value in fitted.scores.items() if math.isfinite(value)}
+    card = replace(recipe.card, synthetic=data.synthetic, training_data=data.description, scores=scores)
+    save_bundle(folder, card, {name: t.cpu() for name, t in network.state_dict().items()})
+    (folder / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return folder
+
+
+def _changed(plan: Any, changes: Sequence[str]) -> Any:
+    fields = asdict(plan)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or key not in fields:
+            raise TrainingError(f"{change!r} is not key=value with a key of {', '.join(fields)}")
+        fields[key] = text
+    try:
+        return TypeAdapter(type(plan)).validate_python(fields)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise TrainingError(wrong) from error
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for key in ("recipe", "scale", "plan", "data"):
+        if before.get(key) != now[key]:
+            raise TrainingError(f"cannot resume: the {key} was {before.get(key)} and is {now[key]}")
+
+
+def _commit() -> tuple[str, bool]:
+    """The commit this code is at, and whether files differ from it; empty outside a repository."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "", False
