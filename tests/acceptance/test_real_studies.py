@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from tests.daemon import Daemon, running_daemon
 from tests.orthanc import Orthanc, orthanc
 from tests.support import free_port, peer
 from triaged.artefacts import folder, read_masks
-from triaged.records import StudyState
+from triaged.records import OrderPriority, StudyState
+from triaged.worklist.policy import place, urgency
 
 STUDIES = ("normal-001", "covid-P001", "cap-001", "lungdx-A0001", "cip-ct64")
 IDENTITY = ("PatientID", "PatientName", "PatientBirthDate", "AccessionNumber", "StudyID", "SpecificCharacterSet")
@@ -74,6 +76,25 @@ def test_every_real_study_ends_in_a_state_with_both_lungs_found(house: House) ->
 def test_the_more_affected_study_stands_above_the_normal_one(house: House) -> None:
     order = [item["study_uid"] for item in house.daemon.worklist()]
     assert order.index(house.uids["covid-P001"]) < order.index(house.uids["normal-001"])
+
+
+@pytest.mark.parametrize("first", ["normal-001", "covid-P001"])
+def test_their_findings_put_them_in_that_order_whichever_came_first(house: House, first: str) -> None:
+    with house.daemon.store() as store:
+        stored = {name: store.studies.get(house.uids[name]) for name in ("normal-001", "covid-P001")}
+    arrived = datetime(2026, 3, 9, 8, 0, tzinfo=UTC)
+    rules = house.daemon.config.worklist
+    due = {}
+    for name, study in stored.items():
+        at = arrived if name == first else arrived + timedelta(minutes=5)
+        found = urgency(
+            "severity",
+            study.findings,
+            identification_threshold=rules.identification_threshold,
+            severity_threshold=rules.severity_threshold,
+        )
+        due[name] = place(at, OrderPriority.UNKNOWN, found, rules).due
+    assert due["covid-P001"] < due["normal-001"]
 
 
 def test_two_kernels_of_one_study_become_one_choice_with_its_reason(house: House) -> None:
