@@ -28,7 +28,7 @@ class Sender:
     studies: list[WrittenStudy]
     confirmed: set[str] = field(default_factory=set)
 
-    def run(self, limit_s: float = 60.0) -> None:
+    def run(self, limit_s: float = 150.0) -> None:
         """Until every instance was confirmed: what failed is sent again, as a PACS would."""
         deadline = time.monotonic() + limit_s
         waiting = [path for study in self.studies for path in study.paths]
@@ -37,6 +37,7 @@ class Sender:
                 time.sleep(0.2)
                 continue
             association = self._associate()
+            raw = association.dul.socket.socket if association.is_established else None
             while waiting and association.is_established:
                 dataset = dcmread(waiting[0])
                 status = association.send_c_store(dataset)
@@ -46,8 +47,8 @@ class Sender:
                 waiting.pop(0)
             if association.is_established:
                 association.release()
-            elif association.dul.socket is not None:
-                association.dul.socket.close()  # pynetdicom leaves it open where the peer was killed
+            if raw is not None:
+                raw.close()  # which pynetdicom leaves to the garbage collector where the peer was killed
         assert not waiting, f"{len(waiting)} instances were never taken"
 
     def _is_open(self) -> bool:

@@ -23,6 +23,7 @@ const state = {
   lastInput: -Infinity,
   lastUid: "",
   lastIndex: -1, // where the focused study stood that has left the list; j and k go on from there
+  refusal: { text: "", at: -Infinity }, // the last thing that was refused
   moved: { uid: "", at: -Infinity }, // the study to which the focus went by itself
   read: [], // what was read here and may be undone, the latest last: lists of UIDs
   running: null, // the fetching under way
@@ -38,6 +39,7 @@ function say(text, { refused = false, undo = null } = {}) {
   const said = $("said");
   said.textContent = text;
   said.classList.toggle("refused", refused);
+  if (refused) state.refusal = { text, at: performance.now() };
   if (undo) {
     const button = document.createElement("button");
     button.type = "button";
@@ -361,8 +363,11 @@ async function act(address, fields = []) {
     const read = ok && address.endsWith("/read") ? answer.read : [];
     if (read.length) state.read.push(read);
     if (address !== "/read") read.forEach(leave);
+    const answered = performance.now();
     await refresh(); // first, so that what is said is also what the row shows
-    say(text, { refused: !ok, undo: read.length ? read : null });
+    // What was refused meanwhile must not go unread: a reader would take it for done.
+    const meanwhile = state.refusal.at > answered ? ` ${state.refusal.text}` : "";
+    say(text + meanwhile, { refused: !ok || Boolean(meanwhile), undo: read.length ? read : null });
     return ok;
   } catch (error) {
     say("The server cannot be reached: nothing was done.", { refused: true });
