@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -444,6 +445,56 @@ def train(
         _table(("", ""), [*said.items(), *((name, f"{value:.3f}") for name, value in trained.scores.items())])
     if trained.bundle is None:
         _fail("Stopped before the end; the same command with --resume continues.")
+
+
+@app.command()
+def phantom(
+    out_dir: Annotated[Path, typer.Option("--out", help="Write below this folder.")],
+    cases: Annotated[int, typer.Option(min=1, help="How many patients.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal patients.")] = 1,
+    nifti: Annotated[bool, typer.Option("--nifti", help="Write NIfTI images and masks too.")] = False,
+    library: Annotated[
+        bool, typer.Option("--library", help="Write what `triaged train --data` reads instead of DICOM studies.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Draw synthetic chest CTs with exact truth: DICOM studies of mixed kinds, or a library to train on."""
+    if library:
+        _phantom_library(out_dir, cases, seed, workers)
+        return
+    from training.phantom.batch import write_cases
+
+    items: list[dict[str, object]] = []
+    with err.status(f"0 of {cases}") as bar:
+        for case in write_cases(out_dir, cases, seed=seed, nifti=nifti, workers=workers):
+            items.append(asdict(case))
+            bar.update(f"{len(items)} of {cases}")
+    if as_json:
+        _print_json(items)
+    else:
+        keys = ("folder", "kind", "files", "right_fraction", "left_fraction", "study_uid")
+        _table(keys, [[i[k] for k in keys] for i in items])
+
+
+def _phantom_library(out_dir: Path, cases: int, seed: int, workers: int) -> None:
+    """train/ of `cases` patients, and validation/ of a quarter as many from the shifted generator."""
+    from training.datasets.stored import TRAIN, VALIDATION
+    from training.phantom.library import Plan, generate
+    from training.phantom.population import MAIN, SHIFTED
+
+    plans = {
+        TRAIN: Plan(count=cases, habits=MAIN, first_seed=100_000 * seed),
+        VALIDATION: Plan(count=max(2, cases // 4), habits=SHIFTED, first_seed=100_000 * seed),
+    }
+    for name, plan in plans.items():
+        with err.status(name) as bar:
+
+            def show(number: int, words: str = f"{name}: {{}} of {plan.count}") -> None:
+                bar.update(words.format(number + 1))
+
+            made = generate(out_dir / name, plan, workers=workers, drawn=show)
+        out.print(f"{out_dir / name}: {made.description}", highlight=False)
 
 
 @app.command()

@@ -1,7 +1,9 @@
-"""A chest: body wall, bones, mediastinum, diaphragm and two lungs, as signed distances. mm in LPS, origin mid-chest.
+"""The chest inside its wall: lungs, airways, mediastinum and diaphragm, as signed distances. mm in LPS.
 
-Proportions are those of an adult, supine, arms up. The right dome stands higher, the heart lies to the left and the
-left lung is the smaller one, so that a swapped side or axis shows.
+Proportions are those of an adult, supine. The right dome stands higher, the heart lies to the left and the left lung
+is the smaller one, so that a swapped side or axis shows. Everything is drawn in a standard chest, into which the
+patient's own points are carried by his scale and a smooth warp; distances are in the patient's millimetres near
+enough.
 """
 
 from __future__ import annotations
@@ -10,125 +12,176 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.phantom import belly, wall
+from training.phantom.body import Body
 from training.phantom.geometry import (
+    BEYOND_MM,
     Field,
     Grid,
-    Sampled,
+    Point,
     blend_cut,
     blend_union,
-    box,
     capsule,
-    cover,
     ellipsoid,
+    local,
     noise,
     superellipse,
 )
 
-FAT_HU, MUSCLE_HU, BLOOD_HU, LIVER_HU, SPLEEN_HU = -100.0, 48.0, 42.0, 58.0, 50.0
-RIB_HU, CARTILAGE_HU, CORTEX_HU, MARROW_HU, DISC_HU = 520.0, 110.0, 480.0, 190.0, 80.0
-AIR_HU = -1000.0
-EDGE_MM = 2.0  # in-plane point spread of a soft kernel, full width of the ramp
-
-CAGE_POWER = 2.3  # the cross-section of a rib cage is a little squarer than an ellipse
-RIB_PITCH_MM, RIB_FALL_MM = 25.0, 70.0  # distance between ribs; how far one falls from spine to sternum
-VERTEBRA_MM = 26.0
-# The mediastinum is many tubes: drawn once on a coarse grid. At radius 6 mm, 5 mm cost half a mm of shape.
-CORE_LOW_MM, CORE_HIGH_MM, CORE_PITCH_MM = (-100.0, -116.0, -172.0), (136.0, 136.0, 196.0), 5.0
 FIRM_WALL_MM = 1.5  # of trachea and bronchi
+WARP_REACH_MM = 65.0  # correlation length of the warp
+SIDE_AXIS_MM = 56.0  # how far the middle of each half of the rib cage lies from the midline
+LOWER_BEHIND, FRONT_MM = 0.30, -35.0  # the recess goes deeper behind: mm per mm, from where on
+RECESS_STEEP, RECESS_MM = 1.0, 8.0  # how fast it closes away from the wall, mm per mm, and over which depth
+# Fissures as planes of the standard chest: height at y = 0, rise per mm towards the back, bowing per mm sideways.
+OBLIQUE_MM, OBLIQUE_RISE, OBLIQUE_BOW = -26.0, 0.78, 0.10
+HORIZONTAL_MM, HORIZONTAL_BOW = 10.0, 0.0022
+HILA = (((-50.0, 19.0, -5.0), (15.0, 12.0, 21.0)), ((55.0, 23.0, -8.0), (14.0, 12.0, 20.0)))  # centre, radii
+HEART_MM = -32.0  # height of its middle
+EFFUSION_REACH = 3.2  # height of an effusion by its depth
 
-
-@dataclass(frozen=True, kw_only=True)
-class Body:
-    """Sizes of one patient. Lengths in mm."""
-
-    half_width_mm: float = 141.0  # of the rib cage, inside
-    half_depth_mm: float = 96.0
-    apex_mm: float = 108.0  # height of the lung tops above mid-chest
-    base_mm: float = -106.0  # height of the deepest recess
-    dome_right_mm: float = -42.0
-    dome_left_mm: float = -54.0
-    fat_mm: float = 16.0
-    heart_mm: float = 60.0  # half the heart's transverse diameter
-    waviness_mm: float = 2.0
-
-    @staticmethod
-    def drawn(rng: np.random.Generator) -> Body:
-        """A patient of plausible size: 3 to 6 L of lung."""
-        size = float(rng.normal(1.0, 0.04))
-        return Body(
-            half_width_mm=141.0 * size * float(rng.uniform(0.96, 1.04)),
-            half_depth_mm=96.0 * size * float(rng.uniform(0.94, 1.08)),
-            dome_right_mm=float(rng.uniform(-54, -34)),
-            dome_left_mm=float(rng.uniform(-64, -50)),
-            fat_mm=float(rng.uniform(8, 30)),
-            heart_mm=float(rng.uniform(54, 66)),
-        )
+Sides = dict[str, Field]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Tissue:
-    """What the anatomy says about the voxels of one grid.
+class Lungs:
+    """Signed distances on one grid, large airways and fluid already cut out; and where a point lies in its lung."""
 
-    `hu` holds everything but the lungs and what lies in them; `right` and `left` are signed distances to the lungs,
-    with the large airways already cut out.
-    """
-
-    hu: Field
     right: Field
     left: Field
+    fluid: Field
+    airway: Field  # lumen of trachea and main bronchi
+    soft: Field  # heart, great vessels, hila
+    cavity: Field  # inside of the rib cage
+    dome: Field  # below the diaphragm
+    oblique: Field  # above the oblique fissure it is positive
+    horizontal: Field
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shapes:
+    """Everything the painter needs from the anatomy, on one grid."""
+
+    lungs: Lungs
+    wall: wall.Wall
+    belly: belly.Belly
+    gullet: Field  # gas in the oesophagus
+    height: Field  # z in the standard chest
+    depth: Field  # y, towards the back
 
 
 class Chest:
-    """One patient's chest, to be asked about any grid."""
+    """One patient's chest, to be asked about any grid. `effusion_mm`: depth of fluid behind the right and left lung."""
 
-    def __init__(self, body: Body, rng: np.random.Generator) -> None:
+    def __init__(self, body: Body, rng: np.random.Generator, effusion_mm: tuple[float, float] = (0.0, 0.0)) -> None:
         self.body = body
         self._wave = noise(rng, 22.0)
-        self._streaks = noise(rng, 6.0)
-        self._gas_mm = float(rng.uniform(10, 24))  # radius of the stomach's gas
-        self._rib_phase = float(rng.uniform(0, 1))
+        self._warp = [noise(rng, WARP_REACH_MM) for _ in range(3)] if body.warp_mm > 0 else []
+        self._effusion_mm = dict(zip(("right", "left"), effusion_mm, strict=True))
+        self._gullet_mm = float(rng.uniform(0.5, 4.5)) if rng.random() < 0.4 else 0.0
+        self._gullet_range = sorted(rng.uniform(-80, 90, 2))
+        self._heart_shift = rng.uniform(-5.0, 5.0, 3)
+        self._fissure_tilt = rng.uniform(-0.3, 0.3, 2)  # of the horizontal fissure, to the back and to the left
+        self._aorta_mm = float(rng.uniform(0.85, 1.25))
+        self._wall = wall.Build.drawn(rng)
+        self._belly = belly.Build.drawn(rng)
         self.carina = (1.0, 34.0, 24.0)
-        self.hilum = {"right": (-44.0, 20.0, 0.0), "left": (50.0, 24.0, -2.0)}
-        self._soft = Sampled.of(self._soft_mediastinum, CORE_LOW_MM, CORE_HIGH_MM, CORE_PITCH_MM)
-        self._lumen = Sampled.of(self._airway, CORE_LOW_MM, CORE_HIGH_MM, CORE_PITCH_MM)
+        self.hilum = {"right": self.real((-44.0, 20.0, 0.0)), "left": self.real((50.0, 24.0, -2.0))}
+        self.heart = self.real((28.0, -26.0, -32.0))
 
-    def on(self, grid: Grid) -> Tissue:
-        """HU of the wall and organs, and the distances to the lungs, on a grid; float32 of its shape."""
-        x, y, z = grid.points()
+    @property
+    def mean_scale(self) -> float:
+        return float(np.mean(self.body.scale))
+
+    def standard(self, grid: Grid) -> tuple[Field, Field, Field]:
+        """Where the voxels of a grid lie in the standard chest."""
+        found = [p / np.float32(s) for p, s in zip(grid.points(), self.body.scale, strict=True)]
+        for i, shift in enumerate(self._warp):
+            found[i] = found[i] + np.float32(self.body.warp_mm) * shift.on(grid)
+        return found[0], found[1], found[2]
+
+    def real(self, point: Point) -> Point:
+        """Where a point of the standard chest lies in this patient."""
+        p = np.asarray(point) * self.body.scale
+        for _ in range(3 if self._warp else 0):
+            there = Grid(shape=(1, 1, 1), affine_lps=_at(p))
+            p = p + (np.asarray(point) - [float(v.item()) for v in self.standard(there)]) * self.body.scale
+        return float(p[0]), float(p[1]), float(p[2])
+
+    def lungs(self, grid: Grid) -> Lungs:
+        """The lungs and what bounds them."""
+        return self._lungs(grid, *self.standard(grid))
+
+    def on(self, grid: Grid) -> Shapes:
+        """All shapes on a grid."""
+        x, y, z = self.standard(grid)
+        lungs = self._lungs(grid, x, y, z)
+        m = self.mean_scale
+        gullet = capsule(x, y, z, *self._gullet_line(), max(self._gullet_mm, 0.1)) if self._gullet_mm else lungs.airway
+        return Shapes(
+            lungs=lungs,
+            wall=self._wall.on(self.body, x, y, z, lungs.cavity / m, grid.points()[:2], m),
+            belly=self._belly.on(self.body, x, y, z, lungs.cavity / m, lungs.dome / m, m),
+            gullet=np.asarray(gullet * m, np.float32),
+            height=np.broadcast_to(z, grid.shape),
+            depth=np.broadcast_to(y, grid.shape),
+        )
+
+    def _lungs(self, grid: Grid, x: Field, y: Field, z: Field) -> Lungs:
         wave = self.body.waviness_mm * self._wave.on(grid)
         cages = {side: self._cage(x, y, z, side) for side in ("right", "left")}
         domes = {side: self._dome(x, y, z, side) + wave for side in ("right", "left")}
-        soft, airway = self._soft.on(grid), self._lumen.on(grid)
-        spine = superellipse(x, y - 82.0, 31.0, 36.0, 2.0)
-        core = blend_union(blend_union(soft, spine, 10.0), self._midline(x, y, z), 8.0)
+        great = local(self._great_vessels, x, y, z, (-105.0, -105.0, -400.0), (135.0, 110.0, 400.0))
+        heart = local(self._heart, x, y, z, (-105.0, -120.0, -200.0), (150.0, 70.0, 70.0))
+        # The heart rests on the diaphragm: lungs do not reach under it, and it does not reach into the belly.
+        soft = blend_union(np.maximum(heart, 2.0 - np.minimum(domes["right"], domes["left"])), great, 4.0)
+        airway = local(self._airway, x, y, z, (-75.0, -25.0, -25.0), (80.0, 65.0, 400.0))
+        spine = superellipse(x, y - 84.0, 30.0, 34.0, 2.0)
+        core = blend_union(blend_union(blend_union(heart, great, 4.0) - 2.5, spine, 10.0), self._midline(x, y, z), 8.0)
         core = np.minimum(core + 0.7 * wave, airway - 2.0 * FIRM_WALL_MM)
-        lungs = {side: self._lung(x, z, side, cages[side] + 0.5 * wave, domes[side], core) for side in cages}
-        cavity = np.minimum(cages["right"], cages["left"])
-        hu = self._wall(grid, x, y, z)
-        hu = self._inside(hu, x, y, z, cavity, np.minimum(domes["right"], domes["left"]), soft)
-        hu = self._bones(hu, x, y, z, cavity)
-        hu = _over(hu, BLOOD_HU, airway - FIRM_WALL_MM, EDGE_MM)
-        hu = _over(hu, AIR_HU, airway, EDGE_MM)
-        return Tissue(hu=hu, right=lungs["right"], left=lungs["left"])
+        m = np.float32(self.mean_scale)
+        lungs, fluids = {}, []
+        for side, cage in cages.items():
+            whole = self._lung(x, y, z, side, cage + 0.5 * wave, domes[side], core)
+            lungs[side] = whole * m
+            if self._effusion_mm[side] > 0:
+                level = self._level(y, z, cage, self._effusion_mm[side])
+                lungs[side] = blend_cut(whole, level, 5.0) * m
+                fluids.append(np.maximum(whole, level) * m)
+        cavity = blend_union(cages["right"], cages["left"], 46.0)
+        oblique = z - OBLIQUE_MM - OBLIQUE_RISE * y + OBLIQUE_BOW * np.abs(x) + 3.5 * wave
+        return Lungs(
+            right=np.asarray(lungs["right"], np.float32),
+            left=np.asarray(lungs["left"], np.float32),
+            fluid=np.asarray(np.minimum.reduce(fluids), np.float32) if fluids else np.full(grid.shape, 99, np.float32),
+            airway=np.asarray(airway * m, np.float32),
+            soft=np.asarray(soft * m, np.float32),
+            cavity=np.asarray(np.broadcast_to(cavity, grid.shape) * m, np.float32),
+            dome=np.asarray(np.minimum(domes["right"], domes["left"]) * m, np.float32),
+            oblique=np.asarray(oblique * m / 1.27, np.float32),
+            horizontal=np.asarray((self._above_horizontal(x, y, z) + 2.5 * wave) * m, np.float32),
+        )
 
-    def lung(self, grid: Grid, side: str) -> Field:
-        """Signed distance to one lung alone."""
-        tissue = self.on(grid)
-        return tissue.right if side == "right" else tissue.left
+    def _above_horizontal(self, x: Field, y: Field, z: Field) -> Field:
+        """A shallow dome, tilted its own way in everybody."""
+        rise, tilt = (float(v) for v in self._fissure_tilt)
+        u, v = x + 70.0, y + 25.0
+        return np.asarray(z - HORIZONTAL_MM - rise * v - tilt * u + HORIZONTAL_BOW * (u * u + v * v), np.float32)
 
     def _cage(self, x: Field, y: Field, z: Field, side: str) -> Field:
-        """Inside of the rib cage; towards the apex it narrows to a cone over each lung."""
+        """Inside of one half of the rib cage: an egg, blunt behind, that narrows to a cone over the lung's top."""
         b = self.body
         sign = -1.0 if side == "right" else 1.0
-        u = np.clip((z - 5.0) / (b.apex_mm - 5.0), 0.0, 0.9999)
-        narrow = np.sqrt(1.0 - u**1.7)
-        flare = 1.0 + 0.05 * np.clip(-z / 100.0, 0.0, 1.0)
+        u = np.clip((z + 8.0) / (b.apex_mm + 8.0), 0.0, 0.9999)
+        narrow = np.sqrt(1.0 - u**2)
+        flare = 1.0 + 0.06 * np.clip(-z / 100.0, 0.0, 1.0)
+        front = 1.0 - 0.16 * np.clip(-y / b.half_depth_mm, 0.0, 1.2)
         section = superellipse(
-            x - sign * 46.0 * u**2,
-            y - 12.0 * u**2,
-            b.half_width_mm * narrow * flare,
-            b.half_depth_mm * narrow,
-            CAGE_POWER,
+            x - sign * (SIDE_AXIS_MM + 0.10 * y - 8.0 * u**2),
+            y - 4.0 - 18.0 * u**2,
+            (b.half_width_mm - SIDE_AXIS_MM) * narrow * flare * front,
+            (b.half_depth_mm + 7.0) * (0.25 + 0.75 * narrow) * narrow**0.15,
+            b.squareness,
         )
         return np.asarray(np.maximum(section, z - b.apex_mm), np.float32)
 
@@ -136,98 +189,82 @@ class Chest:
         """What lies below the diaphragm on one side."""
         b = self.body
         sign, top = (-1.0, b.dome_right_mm) if side == "right" else (1.0, b.dome_left_mm)
-        centre = (sign * 0.44 * b.half_width_mm, -10.0, top - 96.0)
-        return ellipsoid(x, y, z, centre, (0.57 * b.half_width_mm, 0.93 * b.half_depth_mm, 96.0))
+        centre = (sign * 0.42 * b.half_width_mm, -22.0, top - 100.0)
+        return ellipsoid(x, y, z, centre, (0.61 * b.half_width_mm, 1.02 * b.half_depth_mm, 100.0))
 
-    def _lung(self, x: Field, z: Field, side: str, cage: Field, dome: Field, core: Field) -> Field:
+    def _lung(self, x: Field, y: Field, z: Field, side: str, cage: Field, dome: Field, core: Field) -> Field:
         outward = x if side == "right" else -x  # positive beyond the midline
-        d = np.maximum(blend_cut(cage, dome, 6.0), np.maximum(outward + 3.0, self.body.base_mm - z))
-        return blend_cut(np.asarray(d, np.float32), core, 6.0)
+        # Away from the wall the recess ends higher: a slice shows a sickle there, not a level.
+        floor = (
+            self.body.base_mm
+            - LOWER_BEHIND * np.maximum(y, FRONT_MM)
+            - RECESS_STEEP * np.clip(cage, -RECESS_MM, 0.0)
+            - z
+        )
+        d = np.maximum(blend_cut(cage, dome, 3.0), np.maximum(outward + 2.5, floor / (1.0 + RECESS_STEEP)))
+        return blend_cut(np.asarray(d, np.float32), core, 5.0)
+
+    def _level(self, y: Field, z: Field, cage: Field, depth_mm: float) -> Field:
+        """Fluid lies at the back and the base and creeps up the wall."""
+        up = np.clip((z - self.body.base_mm) / (EFFUSION_REACH * depth_mm), 0.0, 1.3)
+        deep = depth_mm * (1.1 - up)
+        behind = (self.body.half_depth_mm - y) - deep
+        return np.asarray(np.minimum(behind, -cage - 0.35 * deep), np.float32)
 
     def _midline(self, x: Field, y: Field, z: Field) -> Field:
         """Mediastinal fat: wide in the middle, thin where the lungs nearly touch in front."""
-        return superellipse(x - 5.0, y - 8.0, 26.0 + 8.0 * np.clip(z / 80.0, 0.0, 1.0), 100.0, 2.0)
+        wide = self.body.mediastinum_mm + 6.0 * np.clip(z / 80.0, 0.0, 1.2)
+        rise = np.clip((y + 62.0) / 55.0, 0.0, 1.0)
+        half = 4.0 + (wide - 4.0) * rise * rise * (3.0 - 2.0 * rise)
+        half = half + (wide - half) * np.clip((z - 55.0) / 40.0, 0.0, 1.0)
+        return np.asarray(np.maximum(np.abs(x - 4.0) - half, np.abs(y) - 112.0), np.float32)
 
-    def _soft_mediastinum(self, x: Field, y: Field, z: Field) -> Field:
-        """Heart, great vessels and hila."""
+    def _heart(self, x: Field, y: Field, z: Field) -> Field:
+        """The heart in its sac, whose sides go straight down below its widest part."""
         r = self.body.heart_mm
-        d = ellipsoid(x, y, z, (32.0, -26.0, -32.0), (r, 0.85 * r, r))
-        d = blend_union(d, ellipsoid(x, y, z, (-10.0, -24.0, -24.0), (0.75 * r, 0.7 * r, 0.8 * r)), 8.0)
+        sx, sy, sz = (float(v) for v in self._heart_shift)
+        down = np.where(z < HEART_MM, HEART_MM + 0.45 * (z - HEART_MM), z)
+        d = ellipsoid(x, y, down, (32.0 + sx, -26.0 + sy, HEART_MM + sz), (r, 0.85 * r, r))
+        return blend_union(d, ellipsoid(x, y, down, (-10.0, -24.0, HEART_MM), (0.75 * r, 0.7 * r, 0.85 * r)), 10.0)
+
+    def _great_vessels(self, x: Field, y: Field, z: Field) -> Field:
+        """Great vessels, oesophagus and hila."""
+        a = self._aorta_mm
+        d = np.full(x.shape, BEYOND_MM, np.float32)
         tubes = (
-            ((-14.0, -38.0, 0.0), (-18.0, -30.0, 38.0), 15.0),  # ascending aorta
-            ((-18.0, -30.0, 38.0), (26.0, 40.0, 46.0), 13.0),  # arch
-            ((26.0, 44.0, 46.0), (20.0, 52.0, -160.0), 12.0),  # descending aorta
-            ((-26.0, -14.0, -10.0), (-26.0, -4.0, 90.0), 9.0),  # superior vena cava
-            ((-26.0, -8.0, -30.0), (-24.0, 24.0, -160.0), 12.0),  # inferior vena cava, which the liver hangs on
-            ((10.0, -30.0, 8.0), (30.0, 12.0, 12.0), 13.0),  # pulmonary trunk, left artery
-            ((6.0, 4.0, 6.0), (-40.0, 14.0, 2.0), 10.0),  # right pulmonary artery
-            ((30.0, 12.0, 12.0), (52.0, 24.0, -4.0), 9.0),
+            ((-14.0, -38.0, 0.0), (-18.0, -30.0, 38.0), 17.0 * a),  # ascending aorta
+            ((-18.0, -30.0, 38.0), (24.0, 36.0, 48.0), 13.5 * a),  # arch
+            ((26.0, 44.0, 46.0), (20.0, 52.0, -220.0), 12.5 * a),  # descending aorta
+            ((-26.0, -14.0, -10.0), (-26.0, -4.0, 90.0), 10.5),  # superior vena cava
+            ((-26.0, -8.0, -30.0), (-24.0, 24.0, -220.0), 11.0),  # inferior vena cava, which the liver hangs on
+            ((8.0, -36.0, 0.0), (30.0, 10.0, 14.0), 15.0),  # pulmonary trunk, left artery
+            ((12.0, -4.0, 8.0), (-42.0, 12.0, 2.0), 11.0),  # right pulmonary artery
+            ((30.0, 12.0, 12.0), (54.0, 24.0, -6.0), 9.5),
+            ((-34.0, 6.0, -14.0), (34.0, 8.0, -16.0), 15.0),  # left atrium and the veins that enter it
+            ((-36.0, 16.0, 0.0), (-44.0, 20.0, -22.0), 6.0),
+            ((46.0, 22.0, -4.0), (50.0, 26.0, -26.0), 6.0),
             ((-18.0, -30.0, 42.0), (-22.0, -6.0, 140.0), 7.0),  # arteries of head and arms
             ((12.0, 10.0, 52.0), (26.0, -4.0, 140.0), 6.0),
-            ((6.0, 52.0, 140.0), (2.0, 54.0, -160.0), 7.0),  # oesophagus
+            ((6.0, 52.0, 140.0), (2.0, 54.0, -220.0), 6.0),  # oesophagus
         )
         for start, end, radius in tubes:
             d = blend_union(d, capsule(x, y, z, start, end, radius), 4.0)
+        for hilum in HILA:  # trunks and nodes, which are no lung
+            d = blend_union(d, ellipsoid(x, y, z, *hilum), 6.0)
         return d
+
+    def _gullet_line(self) -> tuple[Point, Point]:
+        low, high = self._gullet_range
+        return (3.0, 53.0, float(low)), (4.5, 52.5, float(high))
 
     def _airway(self, x: Field, y: Field, z: Field) -> Field:
         """Lumen of the trachea and the main bronchi, which end inside the hila."""
-        d = capsule(x, y, z, (0.0, 20.0, 190.0), self.carina, 8.5)
-        d = blend_union(d, capsule(x, y, z, self.carina, self.hilum["right"], 6.8), 3.0)
-        return blend_union(d, capsule(x, y, z, self.carina, self.hilum["left"], 6.0), 3.0)
-
-    def _wall(self, grid: Grid, x: Field, y: Field, z: Field) -> Field:
-        b = self.body
-        shoulder = 34.0 * np.clip((z - 50.0) / 70.0, 0.0, 1.0) ** 1.5
-        wall = 17.0 + b.fat_mm
-        skin = superellipse(
-            x, y - 8.0, b.half_width_mm + wall + shoulder, b.half_depth_mm + wall + 8.0 - 0.4 * shoulder, 2.2
-        )
-        streaks = 14.0 * self._streaks.on(grid)
-        muscle = cover(skin + b.fat_mm * (1.0 + 0.3 * np.cos(x / 60.0)) + 0.1 * streaks, 3.0)
-        tissue = (FAT_HU + 0.3 * streaks) * (1.0 - muscle) + (MUSCLE_HU + 0.5 * streaks - 8.0) * muscle
-        hu = AIR_HU + (tissue - AIR_HU) * cover(skin, EDGE_MM)
-        table = np.abs(superellipse(x, y + 40.0, 300.0, b.half_depth_mm + wall + 66.0, 2.0)) - 1.5
-        return _over(hu, -300.0, np.maximum(table, 40.0 - y), EDGE_MM)
-
-    def _inside(self, hu: Field, x: Field, y: Field, z: Field, cavity: Field, abdomen: Field, soft: Field) -> Field:
-        hu = _over(hu, FAT_HU + 15.0, cavity, EDGE_MM)
-        organs = np.where(x < 18.0, LIVER_HU, np.where(y > 15.0, SPLEEN_HU, MUSCLE_HU - 6.0))
-        below = np.maximum(cavity + 5.0, np.minimum(abdomen + 1.0, z - self.body.base_mm))
-        hu = _over(hu, organs, below, EDGE_MM)
-        gas = ellipsoid(x, y, z, (62.0, -44.0, self.body.dome_left_mm - 34.0), (1.6 * self._gas_mm, self._gas_mm, 14.0))
-        hu = _over(hu, AIR_HU, gas, EDGE_MM)
-        return _over(hu, BLOOD_HU, np.maximum(soft, cavity + 1.0), EDGE_MM)
-
-    def _bones(self, hu: Field, x: Field, y: Field, z: Field, cavity: Field) -> Field:
-        around = np.arctan2(np.abs(x), y - 10.0) / np.pi  # 0 at the spine, 1 at the sternum
-        turns = (z + RIB_FALL_MM * around) / RIB_PITCH_MM + self._rib_phase
-        across = RIB_PITCH_MM * np.abs(turns - np.floor(turns) - 0.5)
-        rib = np.maximum(np.abs(cavity - 6.5) - 3.8, across - 5.2)
-        hu = _over(hu, np.where(around > 0.8, CARTILAGE_HU, RIB_HU), rib, EDGE_MM)
-        front = -self.body.half_depth_mm - 8.0
-        sternum = np.maximum(box(x, y - front, 19.0, 6.0, 5.0), np.abs(z - 18.0) - 66.0)
-        hu = _over(hu, 230.0, sternum, EDGE_MM)
-        for sign in (-1.0, 1.0):
-            u = 0.82 * (x - sign * 104.0) + sign * 0.57 * (y - 84.0)
-            v = -sign * 0.57 * (x - sign * 104.0) + 0.82 * (y - 84.0)
-            hu = _over(hu, CORTEX_HU, ellipsoid(u, v, z, (0.0, 0.0, 62.0), (44.0, 5.0, 68.0)), EDGE_MM)
-        return self._spine(hu, x, y, z)
-
-    def _spine(self, hu: Field, x: Field, y: Field, z: Field) -> Field:
-        turns = z / VERTEBRA_MM
-        along = VERTEBRA_MM * np.abs(turns - np.floor(turns) - 0.5)  # 13 at the discs
-        body = superellipse(x, y - 76.0, 19.0 + 0.02 * along**2, 16.0, 2.2)
-        hu = _over(hu, CORTEX_HU - 120.0, body, EDGE_MM)
-        hu = _over(hu, np.where(along > 10.5, DISC_HU, MARROW_HU), body + 2.0, EDGE_MM)
-        canal = superellipse(x, y - 103.0, 11.0, 9.0, 2.0)
-        ring = canal - 4.5
-        process = np.maximum(box(x, y - 126.0, 4.0, 17.0, 3.0), along - 9.0)
-        wings = np.maximum(box(x, y - 100.0, 34.0, 5.0, 4.0), along - 6.0)
-        hu = _over(hu, CORTEX_HU - 60.0, np.minimum(np.minimum(ring, process), wings), EDGE_MM)
-        return _over(hu, 28.0, canal, EDGE_MM)
+        d = capsule(x, y, z, (0.0, 14.0, 210.0), self.carina, 8.5)
+        d = blend_union(d, capsule(x, y, z, self.carina, (-44.0, 20.0, 0.0), 6.8), 3.0)
+        return blend_union(d, capsule(x, y, z, self.carina, (50.0, 24.0, -2.0), 6.0), 3.0)
 
 
-def _over(hu: Field, value: Field | float, distance: Field, edge_mm: float) -> Field:
-    """Lay a body of this HU over what is there."""
-    return np.asarray(hu + (value - hu) * cover(distance, edge_mm), np.float32)
+def _at(p: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    affine = np.eye(4)
+    affine[:3, 3] = np.asarray(p)
+    return affine

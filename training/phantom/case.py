@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -10,16 +10,31 @@ from numpy.typing import NDArray
 
 from models.volume import PADDING_HU, Volume
 from training.phantom import tubes
-from training.phantom.anatomy import Body, Chest
+from training.phantom.anatomy import Chest, Lungs
+from training.phantom.body import Body
 from training.phantom.elsewhere import abdomen_hu, head_hu
-from training.phantom.geometry import Field, Grid, Mask, cover, noise
+from training.phantom.geometry import Coarse, Field, Grid, Mask, tile
+from training.phantom.lobes import Lobe, lobe_distance
+from training.phantom.paint import Painter, Palette, Trees
+from training.phantom.parenchyma import Parenchyma, Tissue
 from training.phantom.pathology import Disease, Pathology
-from training.phantom.scanner import Scan, add_noise, blank_outside_circle
+from training.phantom.scanner import Scan, blank_outside_circle, imaged
+from training.phantom.tubes import Tubes
 
-SLAB = 8  # slices drawn at a time: keeps the work inside the processor's cache
-FIT_MM = 4.0  # grid on which lesion levels are fitted
-VESSEL_HU, TRUNK_MM = 35.0, 3.8  # radius where a vessel leaves the hilum
-EDGE_MARGIN_MM = 10.0  # how far from a lung its blurred edge can reach
+FIT_MM = 5.0  # grid on which lesion levels are fitted and vessels grown
+FIT_SCAN = Scan(slices=58, rows=58, columns=74, slice_mm=FIT_MM, pixel_mm=(FIT_MM, FIT_MM))
+COARSE_MM = 3.6  # grid on which distances are drawn
+TIP_ML, TIP_MM = 0.70, 0.34  # lung tissue to each twig, and the twig's radius
+WIDEST_MM = 3.0
+FROM_PLEURA_MM = 3.0  # vessels nearer to the pleura are too thin to be seen
+# Bronchi: which arteries have a visible one, its lumen and its wall by the artery's radius, and where it runs.
+BRONCHUS_FROM_MM, LUMEN, WALL, WALL_MM = 1.25, 0.75, 0.10, 0.25
+MEDIAL = {"right": (0.45, -0.35, 0.8), "left": (-0.45, -0.35, 0.8)}
+VEIN_ROOT_MM = {"right": (2.0, -12.0, -20.0), "left": (-2.0, -12.0, -20.0)}  # from the hilum
+LOBES = {
+    "right": (Lobe.RIGHT_UPPER, Lobe.RIGHT_MIDDLE, Lobe.RIGHT_LOWER),
+    "left": (Lobe.LEFT_UPPER, Lobe.LEFT_LOWER),
+}
 
 
 class Region(StrEnum):
@@ -36,9 +51,9 @@ class Phantom:
     pathology: Pathology = field(default_factory=Pathology)
     body: Body | None = None
     region: Region = Region.CHEST
-    parenchyma_hu: float = -855.0
-    gravity_hu: float = 45.0  # front to back
-    trunks: int = 11  # vessel trunks per lung
+    parenchyma: Parenchyma = field(default_factory=Parenchyma)
+    palette: Palette = field(default_factory=Palette)
+    vessels: float = 0.55  # density of the vessel trees; 1 is that of a healthy young lung
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,92 +108,146 @@ class Patient:
 
     def __init__(self, phantom: Phantom) -> None:
         streams = np.random.SeedSequence(phantom.seed).spawn(4)
-        body_rng, self._disease_rng, vessel_rng, texture_rng = (np.random.default_rng(s) for s in streams)
+        body_rng, disease_rng, vessel_rng, texture_rng = (np.random.default_rng(s) for s in streams)
         self.phantom = phantom
-        self.chest = Chest(phantom.body or Body.drawn(body_rng), body_rng)
-        self._texture = noise(texture_rng, 7.0)
-        self._disease = Disease(phantom.pathology, self._disease_rng)
-        self._vessels: list[tubes.Tube] = []
-        if phantom.region is Region.CHEST:
-            self._prepare(vessel_rng)
+        self._vessels, self._bronchi, self._nodules = Tubes.none(), Tubes.none(), Tubes.none()
+        if phantom.region is not Region.CHEST:
+            return
+        body = phantom.body or Body.drawn(body_rng)
+        self.chest = Chest(body, body_rng, phantom.parenchyma.effusion_mm)
+        self._streaks = tile(texture_rng, 9.0, 4.0)
+        self._tissue = Tissue(phantom.parenchyma, texture_rng)
+        self._disease = Disease(phantom.pathology, disease_rng)
+        self._prepare(vessel_rng)
 
     def _prepare(self, rng: np.random.Generator) -> None:
-        scan = Scan(slices=62, rows=56, columns=80, slice_mm=FIT_MM, pixel_mm=(FIT_MM, FIT_MM))
-        grid = scan.grid()
-        tissue = self.chest.on(grid)
-        self._disease.fit(grid, tissue.right, tissue.left)
-        back = np.linalg.inv(grid.affine_lps)
-        for outward, side, lung in ((-1.0, "right", tissue.right), (1.0, "left", tissue.left)):
+        grid = replace(FIT_SCAN, centre_lps_mm=(0.0, 0.0, -8.0)).grid()
+        lungs = self.chest.lungs(grid)
+        self.lung_ml = {side: float((getattr(lungs, side) < 0).sum()) * grid.voxel_ml for side in ("right", "left")}
+        self._disease.fit(grid, lungs)
+        arteries: list[Tubes] = []
+        veins: list[Tubes] = []
+        for side, lobes in LOBES.items():
+            hilum = np.asarray(self.chest.hilum[side])
+            for lobe in lobes:
+                for grown, root in ((arteries, hilum), (veins, hilum + VEIN_ROOT_MM[side])):
+                    ends = self._ends(rng, grid, lungs, lobe)
+                    tip = TIP_MM * float(rng.uniform(0.95, 1.05))
+                    grown.append(tubes.grow(rng, ends, (root[0], root[1], root[2]), tip, WIDEST_MM))
+                seen = grown_with_bronchus(arteries[-1])
+                self._bronchi = Tubes.joined([self._bronchi, tubes.beside(seen, MEDIAL[side], 1.0 + LUMEN + WALL)])
+        self._vessels = Tubes.joined(arteries + veins)
+        self._nodules = _balls(rng, self.phantom.parenchyma)
 
-            def inside(p: NDArray[np.float64], lung: Field = lung) -> bool:
-                i, j, k = np.clip(np.rint(back[:3, :3] @ p + back[:3, 3]), 0, np.array(lung.shape) - 1).astype(int)
-                return bool(lung[i, j, k] < -2.0)
-
-            self._vessels += tubes.tree(rng, self.chest.hilum[side], outward, self.phantom.trunks, TRUNK_MM, inside)
+    def _ends(self, rng: np.random.Generator, grid: Grid, lungs: Lungs, lobe: Lobe) -> NDArray[np.float64]:
+        """Where the twigs of one lobe end: evenly spread, not quite to the pleura."""
+        d = lobe_distance(lobe, lungs.right, lungs.left, lungs.oblique, lungs.horizontal)
+        # Up to a fissure, but not to the outer pleura.
+        inside = np.argwhere((d < -0.5) & (np.minimum(lungs.right, lungs.left) < -FROM_PLEURA_MM))
+        count = min(len(inside), round(len(inside) * grid.voxel_ml / TIP_ML * self.phantom.vessels))
+        chosen = inside[np.sort(rng.choice(len(inside), count, replace=False))] if count else inside[:0]
+        index = chosen + rng.uniform(-0.5, 0.5, chosen.shape)
+        ends: NDArray[np.float64] = index @ grid.affine_lps[:3, :3].T + grid.affine_lps[:3, 3]
+        return ends
 
     def scan(self, scan: Scan) -> Rendered:
         """HU and truth on the scan's grid. Noise depends on the seed and on the scan's own settings."""
         grid = scan.grid()
+        rng = np.random.default_rng([self.phantom.seed, scan.slices, scan.rows, scan.columns])
         if self.phantom.region is Region.CHEST:
-            hu, truth = self._chest(scan, grid)
+            hu, truth = self._chest(scan, grid, rng)
         else:
             draw = head_hu if self.phantom.region is Region.HEAD else abdomen_hu
-            hu, truth = draw(grid), _nothing(grid)
-        add_noise(hu, scan, np.random.default_rng([self.phantom.seed, scan.slices, scan.rows, scan.columns]))
-        whole = np.clip(np.rint(hu), PADDING_HU + 1, 3071).astype(np.int16)  # what is measured is not padding
+            seen = np.stack([imaged(image, scan, rng) for image in draw(grid)])
+            hu, truth = _whole(seen), _nothing(grid)
         if scan.circle:
-            blank_outside_circle(whole)
-        return Rendered(volume=Volume(hu=whole, affine_lps=grid.affine_lps), truth=truth)
+            blank_outside_circle(hu)
+        return Rendered(volume=Volume(hu=hu, affine_lps=grid.affine_lps), truth=truth)
 
-    def _chest(self, scan: Scan, grid: Grid) -> tuple[Field, Truth]:
-        hu = np.empty(grid.shape, np.float32)
-        right, left = np.empty_like(hu), np.empty_like(hu)
-        for first in range(0, grid.shape[0], SLAB):
-            slab = slice(first, min(first + SLAB, grid.shape[0]))
-            tissue = self.chest.on(grid.slices(slab.start, slab.stop))
-            hu[slab], right[slab], left[slab] = tissue.hu, tissue.right, tissue.left
-        part, inner = _around(np.minimum(right, left) < EDGE_MARGIN_MM, grid)
-        lesions = self._disease.on(inner, right[part], left[part])
+    def _chest(self, scan: Scan, grid: Grid, rng: np.random.Generator) -> tuple[NDArray[np.int16], Truth]:
+        painter = self._painter(scan, grid)
+        hu = np.empty(grid.shape, np.int16)
+        right, left, lesion = (np.empty(grid.shape, np.bool_) for _ in range(3))
+        for k in range(grid.shape[0]):
+            painted = painter.plane(k)
+            hu[k] = _whole(imaged(painted.hu, scan, rng))
+            right[k], left[k], lesion[k] = painted.right, painted.left, painted.lesion
         truth = Truth(
-            right_lung=right < 0,
-            left_lung=left < 0,
-            right_lesion=_placed(lesions.right, part, grid.shape),
-            left_lesion=_placed(lesions.left, part, grid.shape),
+            right_lung=right,
+            left_lung=left,
+            right_lesion=lesion & right,
+            left_lesion=lesion & left,
             voxel_ml=grid.voxel_ml,
         )
-        lung = np.minimum(right, left)[part]
-        # A surface that runs along the slice (the dome) is blurred by the slice's thickness, an upright one is not.
-        edge = scan.kernel.edge_mm + scan.thickness_mm * np.minimum(np.abs(np.gradient(lung, scan.slice_mm, axis=0)), 1)
-        inside = cover(lung, edge)
-        hu[part] += inside * (self._parenchyma(scan, inner, lesions.alpha, lesions.dense) - hu[part])
         return hu, truth
 
-    def _parenchyma(self, scan: Scan, grid: Grid, alpha: Field, dense: Field) -> Field:
-        p = self.phantom
-        _, y, _ = grid.points()
-        texture = self._texture.on(grid)
-        hu = p.parenchyma_hu + p.gravity_hu * y / 150.0 + 12.0 * texture
-        hu += alpha * (p.pathology.ground_glass_hu + 30.0 * texture)
-        hu += dense * (p.pathology.consolidation_hu - hu)
-        vessels = tubes.lay(self._vessels, grid, scan.thickness_mm, scan.kernel.edge_mm)
-        return np.asarray(hu + vessels * (VESSEL_HU - hu), np.float32)
+    def _painter(self, scan: Scan, grid: Grid) -> Painter:
+        coarse, coarser = Coarse(grid, COARSE_MM), Coarse(grid, 2 * COARSE_MM)
+        shapes = self.chest.on(coarse.grid)
+        lesions = self._disease.on(coarse.grid, shapes.lungs)
+        return Painter(
+            scan=scan,
+            grid=grid,
+            coarse=coarse,
+            shapes=shapes,
+            lesions=lesions,
+            slope=self._slope(scan, coarser.grid),
+            coarser=coarser,
+            trees=self._trees(scan, grid),
+            palette=self.phantom.palette,
+            pathology=self.phantom.pathology,
+            tissue=self._tissue,
+            streaks=self._streaks,
+        )
+
+    def _slope(self, scan: Scan, grid: Grid) -> Field:
+        """How steeply the lungs' surface leaves a slice: a dome that runs along it is blurred by its thickness."""
+        if scan.thickness_mm < 1.0:
+            return np.zeros(grid.shape, np.float32)
+        step = 0.3 * scan.thickness_mm / grid.spacing_mm[0]
+        found = []
+        for sign in (-1.0, 1.0):
+            affine = grid.affine_lps.copy()
+            affine[:3, 3] += sign * step * affine[:3, 0]
+            lungs = self.chest.lungs(Grid(shape=grid.shape, affine_lps=affine))
+            found.append(np.minimum(lungs.right, lungs.left))
+        return np.asarray(np.minimum(np.abs(found[1] - found[0]) / (0.6 * scan.thickness_mm), 1.0), np.float32)
+
+    def _trees(self, scan: Scan, grid: Grid) -> Trees:
+        edge, thick = 1.2 * max(scan.pixel_mm), scan.thickness_mm
+        lumina = self._bronchi.widened(LUMEN)
+        return Trees(
+            vessels=tubes.lay(self._vessels, grid, thick, edge),
+            walls=tubes.lay(self._bronchi.widened(LUMEN + WALL, WALL_MM), grid, thick, edge),
+            lumina=tubes.lay(lumina, grid, thick, edge),
+            nodules=tubes.lay(self._nodules, grid, thick, edge) if len(self._nodules.radius_mm) else None,
+        )
 
 
-def _around(mask: Mask, grid: Grid) -> tuple[tuple[slice, slice, slice], Grid]:
-    """The smallest box of voxels that holds the mask, at least two slices thick; everything where it is empty."""
-    bounds = []
-    for axis, count in enumerate(mask.shape):
-        hit = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-        first, last = (int(hit[0]), int(hit[-1]) + 1) if hit.size else (0, count)
-        bounds.append((min(first, max(count - 2, 0)), max(last, min(first + 2, count))))
-    (s0, s1), (r0, r1), (c0, c1) = bounds
-    return (slice(s0, s1), slice(r0, r1), slice(c0, c1)), grid.box((s0, r0, c0), (s1, r1, c1))
+def grown_with_bronchus(arteries: Tubes) -> Tubes:
+    """The arteries that have a visible bronchus beside them."""
+    return arteries.where(arteries.radius_mm >= BRONCHUS_FROM_MM)
 
 
-def _placed(mask: Mask, part: tuple[slice, slice, slice], shape: tuple[int, int, int]) -> Mask:
-    whole = np.zeros(shape, np.bool_)
-    whole[part] = mask
-    return whole
+def _balls(rng: np.random.Generator, parenchyma: Parenchyma) -> Tubes:
+    """Nodules as tubes of no length, with their spikes."""
+    start, end, radius = [], [], []
+    for nodule in parenchyma.nodules:
+        centre = np.asarray(nodule.centre_lps_mm)
+        start.append(centre)
+        end.append(centre + 0.01)
+        radius.append(nodule.radius_mm)
+        for _ in range(nodule.spikes):
+            way = rng.standard_normal(3)
+            start.append(centre)
+            end.append(centre + way / np.linalg.norm(way) * nodule.radius_mm * rng.uniform(1.2, 1.9))
+            radius.append(nodule.radius_mm * rng.uniform(0.12, 0.3))
+    return Tubes(start=np.array(start).reshape(-1, 3), end=np.array(end).reshape(-1, 3), radius_mm=np.array(radius))
+
+
+def _whole(hu: Field) -> NDArray[np.int16]:
+    """Rounded; what is measured is not padding."""
+    return np.clip(np.rint(hu), PADDING_HU + 1, 3071).astype(np.int16)
 
 
 def _nothing(grid: Grid) -> Truth:

@@ -110,7 +110,7 @@ PLANS = (
     ),
 )
 
-CHEST = Scan(slices=46, rows=184, columns=224, slice_mm=5.0, pixel_mm=(1.7, 1.7), centre_lps_mm=(0.0, 14.0, 1.0))
+CHEST = Scan(slices=48, rows=184, columns=224, slice_mm=5.0, pixel_mm=(1.7, 1.7), centre_lps_mm=(0.0, 14.0, -7.0))
 HEAD = Scan(slices=36, rows=192, columns=192, slice_mm=5.0, pixel_mm=(1.25, 1.25), centre_lps_mm=(0.0, 10.0, 0.0))
 
 

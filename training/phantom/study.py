@@ -23,7 +23,15 @@ from training.phantom.dicom import (
 from training.phantom.pathology import Pathology
 from training.phantom.scanner import SHARP, SOFT, Kernel, Scan
 
-SMALL = Scan(slices=32, rows=112, columns=128, slice_mm=7.5, thickness_mm=5.0, pixel_mm=(3.0, 3.0))
+SMALL = Scan(
+    slices=32,
+    rows=112,
+    columns=128,
+    slice_mm=7.75,
+    thickness_mm=5.0,
+    pixel_mm=(3.0, 3.0),
+    centre_lps_mm=(0.0, 10.0, -7.0),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +129,7 @@ def small_study(
     info: StudyInfo | None = None,
     options: Options | None = None,
 ) -> WrittenStudy:
-    """A chest small enough to make in a moment: 32 slices of 112 x 128, 7.5 x 3 x 3 mm."""
+    """A chest small enough to make in a moment: 32 slices of 112 x 128, 7.75 x 3 x 3 mm."""
     phantom = phantom or Phantom(seed=seed, pathology=Pathology(right=right, left=left))
     return write_study(phantom, folder, info=info, options=options or Options(scans=(SMALL,)))
 
@@ -151,14 +159,14 @@ def coronal_reformat(volume: Volume, *, step_mm: float) -> Volume:
 
 
 def _add_axial(writer: _Writer, scan: Scan, volume: Volume) -> None:
-    lung = scan.kernel is SHARP
+    lung = scan.kernel.is_sharp
     writer.add(
         volume,
         description=f"{writer.info.body_part.capitalize()} {scan.thickness_mm:.1f} {scan.kernel.name}",
         kernel=scan.kernel.name,
         thickness_mm=scan.thickness_mm,
         window=LUNG_WINDOW if lung else SOFT_WINDOW,
-        padding=scan.circle,
+        padding=scan.circle and scan.padding_declared,
     )
 
 
