@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from models import classical, contour, thresholding
 from models.cards import Card
+from models.catalogue import COVID_MTL as COVID_MTL
+from models.catalogue import CT_TRIAGE as CT_TRIAGE
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.predict import LungsPredictor, TriagePredictor
 
-COVID_MTL = "COVID-MTL (Bao et al., Pattern Recognition 2022)"
-CT_TRIAGE = "CT-based COVID-19 triage (Goncharov et al., Medical Image Analysis 2021)"
 NOT_TRAINED = "none: nothing here is learned"
 
 _rules = thresholding.Thresholding()

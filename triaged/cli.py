@@ -331,8 +331,14 @@ def _analyst(lungs: str | None, triage: str | None, device: str) -> Analyst:
 
 
 @app.command()
-def models(as_json: AsJson = False) -> None:
+def models(
+    every: Annotated[bool, typer.Option("--all", help="All 36 of the four papers, with their sizes.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the models that the configuration can name."""
+    if every:
+        _catalogue(as_json=as_json)
+        return
     from models.zoo import cards
 
     keys = ("number", "name", "version", "roles", "paper", "synthetic", "limits")
@@ -341,6 +347,22 @@ def models(as_json: AsJson = False) -> None:
         _print_json(items)
     else:
         _table(keys, [[", ".join(i[k]) if k == "roles" else i[k] for k in keys] for i in items])
+
+
+def _catalogue(*, as_json: bool) -> None:
+    from models.catalogue import ITEMS
+
+    keys = ("number", "name", "paper", "kind", "roles", "parameters")
+    items = [{key: getattr(item, key) for key in keys} for item in ITEMS]
+    if as_json:
+        _print_json(items)
+        return
+    rows = [[*(i[k] for k in keys[:4]), ", ".join(i["roles"]), _grouped(i["parameters"])] for i in items]
+    _table(keys, rows)
+
+
+def _grouped(count: int | None) -> str | None:
+    return None if count is None else f"{count:,}"
 
 
 @app.command()
