@@ -55,6 +55,9 @@ class Card:
             if spec is not None:
                 low, high = spec.pop("window_hu")
                 kind, mask = Kind(spec.pop("kind")), MaskPolicy(spec.pop("mask"))
+                for name in ("size", "mean_sd"):
+                    if spec.get(name) is not None:
+                        spec[name] = tuple(spec[name])
                 spec = InputSpec(kind=kind, mask=mask, window_hu=(low, high), **spec)
             for name in ("roles", "outputs"):
                 fields[name] = tuple(fields[name])

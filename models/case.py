@@ -34,6 +34,9 @@ class InputSpec:
     mask: MaskPolicy = MaskPolicy.NONE
     margin_mm: float = 0.0  # in-plane, around the box of a crop
     depth: int | None = None  # a head that reads the whole series is given at most so many of its slices
+    slice_mm: float | None = None  # distance between slices; None leaves them as they are
+    size: tuple[int, int, int] | None = None  # voxels (slice, row, column), cropped or zero-padded about the middle
+    mean_sd: tuple[float, float] | None = None  # of the scaled picture: taken off, and divided by
 
     def __post_init__(self) -> None:
         if self.window_hu[0] >= self.window_hu[1]:
@@ -42,6 +45,12 @@ class InputSpec:
             raise ValueError(f"pixel_mm is {self.pixel_mm}, must be positive")
         if self.margin_mm < 0 or (self.depth is not None and self.depth < 1):
             raise ValueError(f"margin_mm is {self.margin_mm}, depth is {self.depth}")
+        if self.slice_mm is not None and self.slice_mm <= 0:
+            raise ValueError(f"slice_mm is {self.slice_mm}, must be positive")
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size is {self.size}")
+        if self.mean_sd is not None and self.mean_sd[1] <= 0:
+            raise ValueError(f"mean_sd is {self.mean_sd}: a standard deviation is positive")
 
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -49,10 +58,11 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """One prepared study: image in [0, 1] as float32 (slice, row, column), and the way back to the volume's grid."""
+    """One prepared study: image in [0, 1], or standardised, as float32 (slice, row, column), and the way back to the
+    volume's grid."""
 
     image: NDArray[np.float32]
     lungs: NDArray[np.bool_] | None
-    box: Box  # of the image inside the resampled volume, half-open
+    box: Box  # of the image inside the resampled volume, half-open; it reaches beyond it where the image is padded
     grid_shape: tuple[int, int, int]  # of the resampled volume
     volume_shape: tuple[int, int, int]

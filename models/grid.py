@@ -1,4 +1,4 @@
-"""In-plane resampling: slices stay what they are, pixels come to the size a method was made for.
+"""Resampling: pixels come to the size a method was made for; slices stay what they are, unless it wants those too.
 
 The extent is kept to the last half pixel, so that a mask returns to the slices it came from.
 """
@@ -39,6 +39,30 @@ def resample_mask(mask: NDArray[np.bool_], shape: tuple[int, int, int]) -> NDArr
     for s in np.flatnonzero(mask.any(axis=(1, 2))):
         result[s] = interpolate(mask[s].astype(np.float32)) > 0.5
     return result
+
+
+def stack_height(slices: int, slice_mm: float, target_mm: float) -> int:
+    """Number of slices with a distance as near to `target_mm` as whole numbers allow."""
+    return max(1, round(slices * slice_mm / target_mm))
+
+
+def restack_hu(hu: NDArray[np.int16], slices: int) -> NDArray[np.int16]:
+    """Linear between slices, to so many of them over the same extent."""
+    if hu.shape[0] == slices:
+        return hu
+    result = np.empty((slices, *hu.shape[1:]), dtype=np.int16)
+    for s, (low, high, weight) in enumerate(zip(*_neighbours(hu.shape[0], slices), strict=True)):
+        below = hu[low].astype(np.float32)
+        result[s] = np.rint(below + weight * (hu[high] - below))
+    return result
+
+
+def restack_mask(mask: NDArray[np.bool_], slices: int) -> NDArray[np.bool_]:
+    """Linear between slices, cut at the half level: the nearer slice."""
+    if mask.shape[0] == slices:
+        return mask
+    low, high, weight = _neighbours(mask.shape[0], slices)
+    return mask[np.where(weight > 0.5, high, low)]
 
 
 def _interpolator(

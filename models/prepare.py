@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.case import Box, Case, InputSpec, MaskPolicy
-from models.grid import in_plane_shape, resample_hu, resample_mask
+from models.grid import in_plane_shape, resample_hu, resample_mask, restack_hu, restack_mask, stack_height
 from models.volume import Volume
 
+T = TypeVar("T", bound=np.generic)
 
-def prepare(volume: Volume, spec: InputSpec, lungs: NDArray[np.bool_] | None = None) -> Case:
-    """Resample in-plane, window to [0, 1], then crop or zero by the lung mask. Raises ValueError where the
-    specification needs lungs and there are none."""
-    shape = volume.shape
-    if spec.pixel_mm is not None:
-        shape = in_plane_shape(volume.shape, volume.spacing_mm[1:], spec.pixel_mm)
-    image = window(resample_hu(volume.hu, shape), spec.window_hu)
-    inside = None if lungs is None else resample_mask(lungs, shape)
+
+def prepare(
+    volume: Volume,
+    spec: InputSpec,
+    lungs: NDArray[np.bool_] | None = None,
+    moved: tuple[int, int, int] = (0, 0, 0),
+) -> Case:
+    """Resample, window to [0, 1], crop or zero by the lung mask, cut a box of `spec.size`, standardise. `moved` (slice,
+    row, column) takes that box away from the middle, for training. Raises ValueError where the specification needs
+    lungs and there are none."""
+    shape = grid_shape(volume, spec)
+    image = window(restack_hu(resample_hu(volume.hu, (volume.shape[0], *shape[1:])), shape[0]), spec.window_hu)
+    inside = None
+    if lungs is not None:
+        inside = restack_mask(resample_mask(lungs, (volume.shape[0], *shape[1:])), shape[0])
     if spec.mask is not MaskPolicy.NONE and (inside is None or not inside.any()):
         raise ValueError(f"mask policy {spec.mask} needs lungs, and there are none")
     box: Box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
@@ -25,8 +35,23 @@ def prepare(volume: Volume, spec: InputSpec, lungs: NDArray[np.bool_] | None = N
         image[~inside] = 0.0
     if inside is not None and spec.mask is MaskPolicy.CROP:
         box = _widened(bounding_box(inside), shape, volume, spec.margin_mm)
-        image, inside = image[_slices(box)], inside[_slices(box)]
+    if spec.size is not None:
+        box = _about_the_middle(box, spec.size, moved)
+    image = _cut(image, box)
+    inside = None if inside is None else _cut(inside, box)
+    if spec.mean_sd is not None:
+        image = (image - np.float32(spec.mean_sd[0])) / np.float32(spec.mean_sd[1])
     return Case(image=image, lungs=inside, box=box, grid_shape=shape, volume_shape=volume.shape)
+
+
+def grid_shape(volume: Volume, spec: InputSpec) -> tuple[int, int, int]:
+    """Shape of the whole volume on the specification's grid."""
+    slices, rows, columns = volume.shape
+    if spec.pixel_mm is not None:
+        _, rows, columns = in_plane_shape(volume.shape, volume.spacing_mm[1:], spec.pixel_mm)
+    if spec.slice_mm is not None:
+        slices = stack_height(slices, volume.spacing_mm[0], spec.slice_mm)
+    return slices, rows, columns
 
 
 def restore(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
@@ -34,8 +59,10 @@ def restore(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
     if mask.shape != case.image.shape:
         raise ValueError(f"a mask of {mask.shape} for an image of {case.image.shape}")
     whole = np.zeros(case.grid_shape, dtype=np.bool_)
-    whole[_slices(case.box)] = mask
-    return resample_mask(whole, case.volume_shape)
+    there, here = _overlap(case.box, case.grid_shape)
+    whole[there] = mask[here]
+    slices, rows, columns = case.volume_shape
+    return resample_mask(restack_mask(whole, slices), (slices, rows, columns))
 
 
 def window(hu: NDArray[np.int16], window_hu: tuple[float, float]) -> NDArray[np.float32]:
@@ -71,5 +98,25 @@ def _widened(box: Box, shape: tuple[int, int, int], volume: Volume, margin_mm: f
     return widened[0], widened[1], widened[2]
 
 
-def _slices(box: Box) -> tuple[slice, slice, slice]:
-    return slice(*box[0]), slice(*box[1]), slice(*box[2])
+def _about_the_middle(box: Box, size: tuple[int, int, int], moved: tuple[int, int, int]) -> Box:
+    first = [low + (high - low - n) // 2 + m for (low, high), n, m in zip(box, size, moved, strict=True)]
+    last = [f + n for f, n in zip(first, size, strict=True)]
+    return (first[0], last[0]), (first[1], last[1]), (first[2], last[2])
+
+
+def _cut(array: NDArray[T], box: Box) -> NDArray[T]:
+    """The part in the box; 0 where it reaches beyond the array."""
+    there, here = _overlap(box, array.shape)
+    if all(low >= 0 and high <= n for (low, high), n in zip(box, array.shape, strict=True)):
+        return array[there]
+    result = np.zeros([high - low for low, high in box], dtype=array.dtype)
+    result[here] = array[there]
+    return result
+
+
+def _overlap(box: Box, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What box and array have in common, as slices of the array and of the box."""
+    ends = [(max(0, low), max(0, low, min(n, high))) for (low, high), n in zip(box, shape, strict=True)]
+    there = tuple(slice(first, last) for first, last in ends)
+    here = tuple(slice(first - low, last - low) for (first, last), (low, _) in zip(ends, box, strict=True))
+    return there, here
