@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+# By the number of axes: slices (N, C, H, W) or volumes (N, C, D, H, W).
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+LINEAR = {2: "bilinear", 3: "trilinear"}
+
+# Slices below which a volume is no longer halved from one slice to the next, only in-plane (our choice for model 4).
+SHALLOW = 8
+
 
 class PreActivation(nn.Sequential):
-    """Batch norm, ReLU, convolution without bias, (N, C, H, W) to (N, C', H, W)."""
+    """Batch norm, ReLU, convolution without bias, (N, C, ...) to (N, C', ...)."""
 
-    def __init__(self, channels: int, out: int, kernel: int) -> None:
+    def __init__(self, channels: int, out: int, kernel: int, axes: int = 2) -> None:
         super().__init__(
-            nn.BatchNorm2d(channels),
+            BATCH_NORMS[axes](channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False),
+            CONVOLUTIONS[axes](channels, out, kernel, padding=kernel // 2, bias=False),
         )
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 pre-activations and a shortcut, which is a 1 x 1 convolution without bias where channels change.
+    """Two pre-activations with kernels of 3 and a shortcut, which is a convolution of 1 without bias where channels
+    change.
 
     CT triage's published code takes this block from deep_pipe (dpipe/layers/resblock.py).
     """
 
-    def __init__(self, channels: int, out: int) -> None:
+    def __init__(self, channels: int, out: int, axes: int = 2) -> None:
         super().__init__()
-        self.body = nn.Sequential(PreActivation(channels, out, 3), PreActivation(out, out, 3))
-        self.shortcut = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1, bias=False)
+        self.body = nn.Sequential(PreActivation(channels, out, 3, axes), PreActivation(out, out, 3, axes))
+        self.shortcut = nn.Identity() if channels == out else CONVOLUTIONS[axes](channels, out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.body(x) + self.shortcut(x)
@@ -37,22 +47,22 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Residual encoder and decoder of `levels` levels: max-pooling by 2 (ceil) down, bilinear up, skips added.
+    """Residual encoder and decoder of `levels` levels: max-pooling by 2 (ceil) down, linear up, skips added.
 
     Level k > 1 has width * 2^(k-1) channels inside; `last` is what the right branch of level 1 consists of.
-    Input and output (N, width, H, W), any H and W.
+    Input and output (N, width, H, W), or (N, width, D, H, W) where `axes` is 3, of any size.
     """
 
-    def __init__(self, width: int, levels: int, last: nn.Module) -> None:
+    def __init__(self, width: int, levels: int, last: nn.Module, axes: int = 2) -> None:
         super().__init__()
         if width < 1 or levels < 2:
             raise ValueError(f"a U-Net of width {width} and {levels} levels")
         narrow = [width * 2 ** max(0, k - 1) for k in range(levels)]  # channels that enter level k, and leave it
         wide = [width * 2**k for k in range(levels)]
-        self.left = nn.ModuleList([_pair(a, b, b) for a, b in zip(narrow[:-1], wide[:-1], strict=True)])
-        self.bottom = _pair(narrow[-1], wide[-1], narrow[-1])
+        self.left = nn.ModuleList([_pair(a, b, b, axes) for a, b in zip(narrow[:-1], wide[:-1], strict=True)])
+        self.bottom = _pair(narrow[-1], wide[-1], narrow[-1], axes)
         self.right = nn.ModuleList(
-            [last, *(_pair(b, b, a) for a, b in zip(narrow[1:-1], wide[1:-1], strict=True))],
+            [last, *(_pair(b, b, a, axes) for a, b in zip(narrow[1:-1], wide[1:-1], strict=True))],
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,30 +70,120 @@ class UNet(nn.Module):
         for left in self.left:
             x = left(x)
             skips.append(x)
-            x = F.max_pool2d(x, 2, ceil_mode=True)
+            x = _halved(x)
         x = self.bottom(x)
         for right, skip in zip(reversed(self.right), reversed(skips), strict=True):
-            x = right(skip + F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False))
+            x = right(skip + _enlarged(x, skip))
         return x
 
 
-def _pair(channels: int, middle: int, out: int) -> nn.Module:
-    return nn.Sequential(ResidualBlock(channels, middle), ResidualBlock(middle, out))
+def _pair(channels: int, middle: int, out: int, axes: int) -> nn.Module:
+    return nn.Sequential(ResidualBlock(channels, middle, axes), ResidualBlock(middle, out, axes))
+
+
+def _halved(x: Tensor) -> Tensor:
+    if x.ndim == 4:
+        return F.max_pool2d(x, 2, ceil_mode=True)
+    return F.max_pool3d(x, (1 if x.shape[2] < SHALLOW else 2, 2, 2), ceil_mode=True)
+
+
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[2:], mode=LINEAR[x.ndim - 2], align_corners=False)
 
 
 def max_pyramid(x: Tensor, bins: Sequence[int]) -> Tensor:
-    """Maxima over 1, 2^3, 4^3 ... boxes of a map (C, D, H, W), as one vector of C * sum(b^3).
+    """Maxima over 1, 2, 4 ... parts of every axis of a map (C, D) or (C, D, H, W), as one vector of C * sum(b^axes).
 
     Windows as CT triage's published code has them: stride floor(size / n), kernel size - (n - 1) * stride. Axes that
     are shorter than the bins share voxels among bins.
     """
     parts = []
     for n in bins:
-        if min(x.shape[1:]) < n:
-            pooled = F.adaptive_max_pool3d(x, n)
+        sizes = list(x.shape[1:])
+        if min(sizes) < n:
+            pooled = F.adaptive_max_pool1d(x, n) if len(sizes) == 1 else F.adaptive_max_pool3d(x, n)
         else:
-            stride = [size // n for size in x.shape[1:]]
-            kernel = [size - (n - 1) * step for size, step in zip(x.shape[1:], stride, strict=True)]
-            pooled = F.max_pool3d(x, kernel, stride)
+            stride = [size // n for size in sizes]
+            kernel = [size - (n - 1) * step for size, step in zip(sizes, stride, strict=True)]
+            pooled = F.max_pool1d(x, kernel, stride) if len(sizes) == 1 else F.max_pool3d(x, kernel, stride)
         parts.append(pooled.flatten())
     return torch.cat(parts)
+
+
+def resnet50(channels: int, classes: int | None) -> nn.Module:
+    """The plain 2D ResNet-50 (He et al. 2016, stride in the 3 x 3 convolution), from MONAI (Apache-2.0), without
+    pretrained weights: (N, channels, H, W) to (N, classes), or to (N, 2048) averaged features where `classes` is None.
+
+    Raises ModuleNotFoundError, saying what to install, where MONAI is not there.
+    """
+    try:
+        from monai.networks.nets.resnet import resnet50 as build
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "ResNet-50 comes from MONAI, which is not installed: pip install 'triaged[train]'", name=error.name
+        ) from error
+    # MONAI's own default puts a bias into the shortcuts' convolutions, which no other ResNet-50 has.
+    network: nn.Module = build(
+        spatial_dims=2,
+        n_input_channels=channels,
+        num_classes=classes or 1,
+        feed_forward=classes is not None,
+        conv1_t_stride=2,
+        bias_downsample=False,
+    )
+    return network
+
+class ConvPair(nn.Sequential):
+    """Twice a 3 x 3 convolution with bias and a ReLU, (N, C, H, W) to (N, C', H, W); batch norm `before` the ReLU,
+    `after` it, or `never`."""
+
+    def __init__(self, channels: int, out: int, norm: Literal["never", "before", "after"] = "never") -> None:
+        layers: list[nn.Module] = []
+        for entering in (channels, out):
+            layers.append(nn.Conv2d(entering, out, 3, padding=1))
+            layers += [nn.BatchNorm2d(out)] if norm == "before" else []
+            layers.append(nn.ReLU(inplace=True))
+            layers += [nn.BatchNorm2d(out)] if norm == "after" else []
+        super().__init__(*layers)
+
+
+Block = Callable[[int, int], nn.Module]  # of channels in and out
+
+
+class Encoder(nn.Module):
+    """The way down of a U-Net: a block per level, `pool` between levels. Gives every level's map, the finest first."""
+
+    def __init__(self, channels: int, widths: Sequence[int], block: Block, pool: nn.Module) -> None:
+        super().__init__()
+        entering = [channels, *widths[:-1]]
+        self.blocks = nn.ModuleList([block(a, b) for a, b in zip(entering, widths, strict=True)])
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        levels: list[Tensor] = []
+        for block in self.blocks:
+            x = block(self.pool(x) if levels else x)
+            levels.append(x)
+        return levels
+
+
+class Decoder(nn.Module):
+    """The way up of a U-Net: `up` doubles the map and brings it to as many channels as the skip has, which is
+    concatenated; then a block. `outs`: channels that leave each step, the coarsest first; as the skip's by default.
+
+    From the encoder's maps to (N, outs[-1], H, W).
+    """
+
+    def __init__(self, widths: Sequence[int], up: Block, block: Block, outs: Sequence[int] | None = None) -> None:
+        super().__init__()
+        skips = list(reversed(widths[:-1]))
+        leaving = skips if outs is None else list(outs)
+        entering = [widths[-1], *leaving[:-1]]
+        self.ups = nn.ModuleList([up(a, skip) for a, skip in zip(entering, skips, strict=True)])
+        self.blocks = nn.ModuleList([block(2 * skip, out) for skip, out in zip(skips, leaving, strict=True)])
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        x = levels[-1]
+        for up, block, skip in zip(self.ups, self.blocks, reversed(levels[:-1]), strict=True):
+            x = block(torch.cat([skip, up(x)], dim=1))
+        return x
