@@ -55,7 +55,7 @@ class Card:
             if spec is not None:
                 low, high = spec.pop("window_hu")
                 kind, mask = Kind(spec.pop("kind")), MaskPolicy(spec.pop("mask"))
-                for name in ("size", "mean_sd"):
+                for name in ("size", "mean_sd", "resized", "tile", "overview"):
                     if spec.get(name) is not None:
                         spec[name] = tuple(spec[name])
                 spec = InputSpec(kind=kind, mask=mask, window_hu=(low, high), **spec)

@@ -37,6 +37,9 @@ class InputSpec:
     slice_mm: float | None = None  # distance between slices; None leaves them as they are
     size: tuple[int, int, int] | None = None  # voxels (slice, row, column), cropped or zero-padded about the middle
     mean_sd: tuple[float, float] | None = None  # of the scaled picture: taken off, and divided by
+    resized: tuple[int, int, int] | None = None  # voxels that the picture is stretched to, whatever it measures
+    tile: tuple[int, int, int] | None = None  # voxels (slice, row, column) that a network reads at a time, side by side
+    overview: tuple[int, int, int] | None = None  # a second, coarse picture of the whole beside the tiles
 
     def __post_init__(self) -> None:
         if self.window_hu[0] >= self.window_hu[1]:
@@ -47,8 +50,10 @@ class InputSpec:
             raise ValueError(f"margin_mm is {self.margin_mm}, depth is {self.depth}")
         if self.slice_mm is not None and self.slice_mm <= 0:
             raise ValueError(f"slice_mm is {self.slice_mm}, must be positive")
-        if self.size is not None and min(self.size) < 1:
-            raise ValueError(f"size is {self.size}")
+        for name in ("size", "resized", "tile", "overview"):
+            voxels = getattr(self, name)
+            if voxels is not None and min(voxels) < 1:
+                raise ValueError(f"{name} is {voxels}")
         if self.mean_sd is not None and self.mean_sd[1] <= 0:
             raise ValueError(f"mean_sd is {self.mean_sd}: a standard deviation is positive")
 

@@ -187,3 +187,9 @@ class Decoder(nn.Module):
         for up, block, skip in zip(self.ups, self.blocks, reversed(levels[:-1]), strict=True):
             x = block(torch.cat([skip, up(x)], dim=1))
         return x
+
+
+def to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Maps (N, C, H, W) zero-padded at the high indices, so that the plane can be halved and doubled again."""
+    rows, columns = (-n % multiple for n in x.shape[-2:])
+    return F.pad(x, (0, columns, 0, rows))
