@@ -56,13 +56,18 @@ def grid_shape(volume: Volume, spec: InputSpec) -> tuple[int, int, int]:
 
 def restore(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
     """A mask on `case.image` as a mask on the volume it was prepared from."""
-    if mask.shape != case.image.shape:
-        raise ValueError(f"a mask of {mask.shape} for an image of {case.image.shape}")
-    whole = np.zeros(case.grid_shape, dtype=np.bool_)
-    there, here = _overlap(case.box, case.grid_shape)
-    whole[there] = mask[here]
     slices, rows, columns = case.volume_shape
-    return resample_mask(restack_mask(whole, slices), (slices, rows, columns))
+    return resample_mask(restack_mask(pasted(mask, case), slices), (slices, rows, columns))
+
+
+def pasted(array: NDArray[T], case: Case) -> NDArray[T]:
+    """A map on `case.image` as a map on the whole resampled volume, 0 outside the box."""
+    if array.shape != case.image.shape:
+        raise ValueError(f"a map of {array.shape} for an image of {case.image.shape}")
+    whole = np.zeros(case.grid_shape, dtype=array.dtype)
+    there, here = _overlap(case.box, case.grid_shape)
+    whole[there] = array[here]
+    return whole
 
 
 def window(hu: NDArray[np.int16], window_hu: tuple[float, float]) -> NDArray[np.float32]:
