@@ -36,10 +36,9 @@ class InputSpec:
     depth: int | None = None  # a head that reads the whole series is given at most so many of its slices
     slice_mm: float | None = None  # distance between slices; None leaves them as they are
     size: tuple[int, int, int] | None = None  # voxels (slice, row, column), cropped or zero-padded about the middle
-    tile: tuple[int, int, int] | None = None  # voxels (slice, row, column) that a 3D network is given at most at a time
     mean_sd: tuple[float, float] | None = None  # of the scaled picture: taken off, and divided by
     resized: tuple[int, int, int] | None = None  # voxels that the picture is stretched to, whatever it measures
-    tile: tuple[int, int, int] | None = None  # voxels (slice, row, column) that a network reads at a time, side by side
+    tile: tuple[int, int, int] | None = None  # voxels (slice, row, column) that a 3D network reads at a time
     overview: tuple[int, int, int] | None = None  # a second, coarse picture of the whole beside the tiles
 
     def __post_init__(self) -> None:
@@ -55,8 +54,6 @@ class InputSpec:
             voxels = getattr(self, name)
             if voxels is not None and min(voxels) < 1:
                 raise ValueError(f"{name} is {voxels}")
-        if self.tile is not None and min(self.tile) < 1:
-            raise ValueError(f"tile is {self.tile}")
         if self.mean_sd is not None and self.mean_sd[1] <= 0:
             raise ValueError(f"mean_sd is {self.mean_sd}: a standard deviation is positive")
 
