@@ -14,7 +14,7 @@ from functools import partial
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from models.layers import ConvPair, Decoder, Encoder
+from models.layers import ConvPair, Decoder, Encoder, normed
 
 Size = tuple[int, int, int]
 
@@ -31,7 +31,9 @@ class DeCoVNet(nn.Module):
     def __init__(self, classes: int = 3) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            *_normed(2, STEM, (5, 7, 7), (1, 2, 2)), nn.ReLU(inplace=True), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
+            normed(2, STEM, (5, 7, 7), stride=(1, 2, 2)),
+            nn.ReLU(inplace=True),
+            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
         )
         self.stages = nn.Sequential(
             Bottleneck(STEM, 16, 64, 1), nn.MaxPool3d((2, 1, 1)), Bottleneck(64, 32, 128, 2)
@@ -58,15 +60,16 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, middle: int, out: int, stride: int) -> None:
         super().__init__()
         in_plane: Size = (1, stride, stride)
+        last = normed(middle, out, (1, 1, 1))
         self.body = nn.Sequential(
-            *_normed(channels, middle, (3, 1, 1)),
+            normed(channels, middle, (3, 1, 1)),
             nn.ReLU(inplace=True),
-            *_normed(middle, middle, (1, 3, 3), in_plane),
+            normed(middle, middle, (1, 3, 3), stride=in_plane),
             nn.ReLU(inplace=True),
-            *_normed(middle, out, (1, 1, 1)),
+            last,
         )
-        self.shortcut = nn.Sequential(*_normed(channels, out, (1, 1, 1), in_plane))
-        nn.init.zeros_(self.body[-1].weight)  # type: ignore[arg-type]  # a batch norm's
+        self.shortcut = normed(channels, out, (1, 1, 1), stride=in_plane)
+        nn.init.zeros_(last[1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
@@ -85,12 +88,6 @@ class DeCoVNetLungs(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.head(self.decoder(self.encoder(x)))
         return result
-
-
-def _normed(channels: int, out: int, kernel: Size, stride: Size = (1, 1, 1)) -> tuple[nn.Module, nn.Module]:
-    """Convolution without bias that keeps the size where it has no stride, and batch norm."""
-    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-    return nn.Conv3d(channels, out, kernel, stride, padding, bias=False), nn.BatchNorm3d(out)
 
 
 def _doubled(channels: int, out: int) -> nn.Module:

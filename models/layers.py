@@ -14,6 +14,9 @@ CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 LINEAR = {2: "bilinear", 3: "trilinear"}
 
+# Of ImageNet's red, green and blue, in [0, 1].
+IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 # Slices below which a volume is no longer halved from one slice to the next, only in-plane (our choice for model 4).
 SHALLOW = 8
 
@@ -133,6 +136,7 @@ def resnet50(channels: int, classes: int | None) -> nn.Module:
     )
     return network
 
+
 class ConvPair(nn.Sequential):
     """Twice a 3 x 3 convolution with bias and a ReLU, (N, C, H, W) to (N, C', H, W); batch norm `before` the ReLU,
     `after` it, or `never`."""
@@ -193,3 +197,20 @@ def to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Maps (N, C, H, W) zero-padded at the high indices, so that the plane can be halved and doubled again."""
     rows, columns = (-n % multiple for n in x.shape[-2:])
     return F.pad(x, (0, columns, 0, rows))
+
+
+def normed(
+    channels: int, out: int, kernel: tuple[int, ...], *, stride: int | tuple[int, ...] = 1, dilation: int = 1
+) -> nn.Sequential:
+    """Convolution without bias, over as many axes as the kernel has, and batch norm. Keeps the size where it has no
+    stride; kernels are odd."""
+    padding = tuple(dilation * (k // 2) for k in kernel)
+    axes = len(kernel)
+    convolution = CONVOLUTIONS[axes](channels, out, kernel, stride, padding, dilation, bias=False)  # type: ignore[arg-type]
+    return nn.Sequential(convolution, BATCH_NORMS[axes](out))
+
+
+def imagenet(x: Tensor) -> Tensor:
+    """Grey maps (N, 1, H, W) in [0, 1] as networks made for ImageNet expect them: three channels, standardised."""
+    mean, sd = x.new_tensor(IMAGENET_MEAN), x.new_tensor(IMAGENET_SD)
+    return (x - mean[:, None, None]) / sd[:, None, None]
