@@ -76,7 +76,8 @@ def fit(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
     resume from."""
     run.folder.mkdir(parents=True, exist_ok=True)
     network.to(run.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    if not any(p.dim() == 5 for p in network.parameters()):  # torch has the format for 2-D convolutions only
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     position = checkpoint.peek(run.folder / LAST) if run.resume else Position(stage=0, step=0)
     for index in range(position.stage, len(recipe.stages)):
         if index > position.stage:
@@ -137,8 +138,9 @@ class _Fitting:
         self._network.eval()
         with torch.inference_mode():
             scores = self._recipe.validate(self._network, self._data.validation())
-        best = _worth(self._position.best_scores, self._recipe.select)
-        if self._position.best_step is None or _worth(scores, self._recipe.select) > best:
+        select = self._stage.select or self._recipe.select
+        best = _worth(self._position.best_scores, select)
+        if self._position.best_step is None or _worth(scores, select) > best:
             self._position = replace(self._position, best_step=self._position.step, best_scores=dict(scores))
             checkpoint.write(self._run_.folder / BEST, self._position, self._network, None)
         return scores

@@ -62,6 +62,7 @@ class Stage:
     groups: tuple[Group, ...] = (Group(),)
     trainable: tuple[str, ...] = ("",)  # prefixes of names; everything else keeps its value
     init_from: Path | None = None  # a bundle; tensors of equal name and shape are taken over
+    select: str = ""  # the validation score that chooses in this stage, where it is not the recipe's
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.validate_every < 1:
