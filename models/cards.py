@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from models.case import InputSpec, Kind, MaskPolicy
+from models.case import Aggregator, InputSpec, Kind, MaskPolicy
 
 ROLES = ("lungs", "triage")
 
@@ -31,6 +31,7 @@ class Card:
     architecture: str = ""  # a name of the zoo; empty for a method without weights
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the architecture's constructor
     input: InputSpec | None = None
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each task, in the order of its logits
     sha256: str = ""  # of tensors.safetensors
 
     def __post_init__(self) -> None:
@@ -55,12 +56,15 @@ class Card:
             if spec is not None:
                 low, high = spec.pop("window_hu")
                 kind, mask = Kind(spec.pop("kind")), MaskPolicy(spec.pop("mask"))
-                for name in ("size", "mean_sd", "resized", "tile", "overview"):
+                for name in ("size", "mean_sd", "resized", "tile", "overview", "plane"):
                     if spec.get(name) is not None:
                         spec[name] = tuple(spec[name])
+                if spec.get("aggregator") is not None:
+                    spec["aggregator"] = Aggregator(spec["aggregator"])
                 spec = InputSpec(kind=kind, mask=mask, window_hu=(low, high), **spec)
             for name in ("roles", "outputs"):
                 fields[name] = tuple(fields[name])
-            return cls(input=spec, **fields)
+            classes = {task: tuple(names) for task, names in fields.pop("classes", {}).items()}
+            return cls(input=spec, classes=classes, **fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a model card: {error}") from error

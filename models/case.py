@@ -22,6 +22,15 @@ class MaskPolicy(StrEnum):
     NONE = "none"
     CROP = "crop"  # to the bounding box of the lungs, on all three axes (CT triage, section 2.1.2)
     ZERO = "zero"  # everything outside the lungs is 0 after the window (COVID-MTL, DeepSC-COVID)
+    BODY = "body"  # none; the picture is that of the body's bounding box (R231)
+
+
+class Aggregator(StrEnum):
+    """How the scores of slices become the score of a study."""
+
+    MEAN = "mean"
+    MAXIMUM = "maximum"
+    TOP_TENTH = "top-tenth"  # mean of the tenth of slices (at least one) that score highest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,9 @@ class InputSpec:
     resized: tuple[int, int, int] | None = None  # voxels that the picture is stretched to, whatever it measures
     tile: tuple[int, int, int] | None = None  # voxels (slice, row, column) that a 3D network reads at a time
     overview: tuple[int, int, int] | None = None  # a second, coarse picture of the whole beside the tiles
+    plane: tuple[int, int] | None = None  # pixels (row, column) that a slice, or what is cropped of it, is stretched to
+    per_slice: bool = False  # after the window, the least value of each slice becomes 0 and the greatest 1
+    aggregator: Aggregator | None = None  # of a network that scores slices
 
     def __post_init__(self) -> None:
         if self.window_hu[0] >= self.window_hu[1]:
@@ -50,10 +62,14 @@ class InputSpec:
             raise ValueError(f"margin_mm is {self.margin_mm}, depth is {self.depth}")
         if self.slice_mm is not None and self.slice_mm <= 0:
             raise ValueError(f"slice_mm is {self.slice_mm}, must be positive")
-        for name in ("size", "resized", "tile", "overview"):
+        for name in ("size", "resized", "tile", "overview", "plane"):
             voxels = getattr(self, name)
             if voxels is not None and min(voxels) < 1:
                 raise ValueError(f"{name} is {voxels}")
+        if self.plane is not None and (self.pixel_mm is not None or self.size is not None):
+            raise ValueError("plane leaves nothing for pixel_mm and size to say")
+        if self.mask is MaskPolicy.BODY and self.plane is None:
+            raise ValueError("mask policy body needs a plane")
         if self.mean_sd is not None and self.mean_sd[1] <= 0:
             raise ValueError(f"mean_sd is {self.mean_sd}: a standard deviation is positive")
 

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.case import Box, Case, InputSpec, MaskPolicy
+from models.classical import body_mask
 from models.grid import in_plane_shape, resample_hu, resample_mask, restack_hu, restack_mask, stack_height
 from models.volume import Volume
 
 T = TypeVar("T", bound=np.generic)
+Frame = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, half-open
 
 
 def prepare(
@@ -23,18 +25,23 @@ def prepare(
     """Resample, window to [0, 1], crop or zero by the lung mask, cut a box of `spec.size`, standardise. `moved` (slice,
     row, column) takes that box away from the middle, for training. Raises ValueError where the specification needs
     lungs and there are none."""
-    shape = grid_shape(volume, spec)
+    frame = None if spec.plane is None else _frame(volume, spec, lungs)
+    shape = grid_shape(volume, spec, frame)
     image = window(restack_hu(resample_hu(volume.hu, (volume.shape[0], *shape[1:])), shape[0]), spec.window_hu)
+    if spec.per_slice:
+        image = _spread(image)
     inside = None
     if lungs is not None:
         inside = restack_mask(resample_mask(lungs, (volume.shape[0], *shape[1:])), shape[0])
-    if spec.mask is not MaskPolicy.NONE and (inside is None or not inside.any()):
+    if spec.mask in (MaskPolicy.CROP, MaskPolicy.ZERO) and (inside is None or not inside.any()):
         raise ValueError(f"mask policy {spec.mask} needs lungs, and there are none")
     box: Box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
     if inside is not None and spec.mask is MaskPolicy.ZERO:
         image[~inside] = 0.0
     if inside is not None and spec.mask is MaskPolicy.CROP:
         box = _widened(bounding_box(inside), shape, volume, spec.margin_mm)
+    if frame is not None and spec.plane is not None:
+        box = (box[0], *_on_grid(frame, spec.plane))
     if spec.size is not None:
         box = _about_the_middle(box, spec.size, moved)
     image = _cut(image, box)
@@ -44,9 +51,15 @@ def prepare(
     return Case(image=image, lungs=inside, box=box, grid_shape=shape, volume_shape=volume.shape)
 
 
-def grid_shape(volume: Volume, spec: InputSpec) -> tuple[int, int, int]:
-    """Shape of the whole volume on the specification's grid."""
+def grid_shape(volume: Volume, spec: InputSpec, frame: Frame | None = None) -> tuple[int, int, int]:
+    """Shape of the whole volume on the specification's grid; `frame`, on the volume's own pixels, is what fills a
+    plane of the specification."""
     slices, rows, columns = volume.shape
+    if frame is not None and spec.plane is not None:
+        rows, columns = (
+            max(1, round(n * pixels / (high - low)))
+            for n, pixels, (low, high) in zip((rows, columns), spec.plane, frame, strict=True)
+        )
     if spec.pixel_mm is not None:
         _, rows, columns = in_plane_shape(volume.shape, volume.spacing_mm[1:], spec.pixel_mm)
     if spec.slice_mm is not None:
@@ -101,6 +114,28 @@ def _widened(box: Box, shape: tuple[int, int, int], volume: Volume, margin_mm: f
         margin = round(margin_mm * shape[axis] / (volume.spacing_mm[axis] * volume.shape[axis]))
         widened.append((max(0, box[axis][0] - margin), min(shape[axis], box[axis][1] + margin)))
     return widened[0], widened[1], widened[2]
+
+
+def _frame(volume: Volume, spec: InputSpec, lungs: NDArray[np.bool_] | None) -> Frame:
+    """What fills the plane of the specification, on the volume's own pixels."""
+    box: Box = ((0, volume.shape[0]), (0, volume.shape[1]), (0, volume.shape[2]))
+    if spec.mask is MaskPolicy.CROP and lungs is not None and lungs.any():
+        box = _widened(bounding_box(lungs), volume.shape, volume, spec.margin_mm)
+    elif spec.mask is MaskPolicy.BODY:
+        body = body_mask(volume.hu, volume.spacing_mm)
+        box = bounding_box(body) if body.any() else box
+    return box[1], box[2]
+
+
+def _on_grid(frame: Frame, plane: tuple[int, int]) -> Frame:
+    """Where the frame lies on the grid on which it fills the plane."""
+    first = [round(low * n / (high - low)) for (low, high), n in zip(frame, plane, strict=True)]
+    return (first[0], first[0] + plane[0]), (first[1], first[1] + plane[1])
+
+
+def _spread(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)
+    return (image - low) / np.where(high > low, high - low, np.float32(1.0))
 
 
 def _about_the_middle(box: Box, size: tuple[int, int, int], moved: tuple[int, int, int]) -> Box:
