@@ -69,7 +69,7 @@ _CT_TRIAGE = (
         paper=CT_TRIAGE,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=10_583_112),),
+        configurations=(Configuration(architecture="lesion-unet", arguments=_unet(), parameters=10_583_112),),
     ),
     Item(
         number=3,
@@ -78,7 +78,7 @@ _CT_TRIAGE = (
         paper=CT_TRIAGE,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=10_583_112),),
+        configurations=(Configuration(architecture="lesion-unet", arguments=_unet(), parameters=10_583_112),),
     ),
     Item(
         number=4,
@@ -87,7 +87,9 @@ _CT_TRIAGE = (
         paper=CT_TRIAGE,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=31_030_104),),
+        configurations=(
+            Configuration(architecture="lesion-unet", arguments=_unet() | {"axes": 3}, parameters=31_030_104),
+        ),
     ),
     Item(
         number=5,
@@ -97,8 +99,18 @@ _CT_TRIAGE = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=23_503_809, what="global maximum over slices, as the paper has it"),
-            Configuration(parameters=40_912_809, what="1D pyramid over slices, as the published code has it"),
+            Configuration(
+                architecture="slice-pool",
+                arguments={"head": "maximum"},
+                parameters=23_503_809,
+                what="maximum over slices, as the paper has it",
+            ),
+            Configuration(
+                architecture="slice-pool",
+                arguments={"head": "pyramid"},
+                parameters=40_912_809,
+                what="1D pyramid over slices, as the published code has it",
+            ),
         ),
     ),
     Item(

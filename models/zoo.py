@@ -92,12 +92,16 @@ class Architecture:
 
 def architectures() -> Mapping[str, Architecture]:
     """Name to network, one line per architecture."""
-    from models.ct_triage import LungsUNet, MultitaskNet
+    from models.ct_triage import LesionUNet, LungsUNet, MultitaskNet
     from models.network import NetworkLungs, NetworkTriage
+    from models.serving import LesionTriage, SeriesTriage
+    from models.slice_pool import SlicePoolNet
 
     return {
         "lungs-unet": Architecture(network=LungsUNet, lungs=NetworkLungs),
+        "lesion-unet": Architecture(network=LesionUNet, triage=LesionTriage),
         "multitask-net": Architecture(network=MultitaskNet, triage=NetworkTriage),
+        "slice-pool": Architecture(network=SlicePoolNet, triage=SeriesTriage),
     }
 
 

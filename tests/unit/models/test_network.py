@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from models import network as served
-from models import zoo
 from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import InputSpec, Kind, MaskPolicy
@@ -167,10 +166,3 @@ def test_a_bundle_of_another_network_or_without_input_is_refused() -> None:
         NetworkLungs(Bundle(card=card("lungs", SLICES), network=BrightLesions()), "cpu")
     with pytest.raises(BundleError, match="does not say"):
         NetworkTriage(Bundle(card=replace(card("triage", SERIES), input=None), network=BrightLesions()), "cpu")
-
-
-def test_the_zoo_builds_what_it_names() -> None:
-    for name, architecture in zoo.architectures().items():
-        network = architecture.network(width=1, levels=2)
-        assert isinstance(network, nn.Module), name
-        assert architecture.lungs or architecture.triage, name

@@ -1,0 +1,117 @@
+"""Networks with one task in the role triage: lesions slice by slice or volume by volume, or one score per series.
+
+What these networks do not say stays unsaid: a segmenter gives a severity and no probability, a classifier of series a
+probability and no lesions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.bundle import Bundle, BundleError
+from models.cards import Card
+from models.case import Case, InputSpec, Kind
+from models.grid import restack_mask
+from models.network import BATCH_PIXELS, LESION_LEVEL
+from models.predict import LungMasks, TriageResult
+from models.prepare import pasted, prepare, thinned
+from models.slice_pool import SlicePoolNet
+from models.tiles import tiles
+from models.volume import Volume
+
+# What a network gives for its input (N, 1, ...), as probabilities of "lesion" (N, ...).
+Likely = Callable[[nn.Module, Tensor], Tensor]
+
+
+def from_logits(network: nn.Module, x: Tensor) -> Tensor:
+    """Of a network with one logit per pixel, (N, 1, ...) to (N, 1, ...)."""
+    return torch.sigmoid(network(x))[:, 0]
+
+
+class LesionTriage:
+    """Role triage: a lesion mask, and no probability. The card's `InputSpec` says whether the network sees slices or
+    volumes; where it sees volumes and `tile` is set, a larger one is read in overlapping tiles, which are averaged."""
+
+    def __init__(self, bundle: Bundle, device: str, likely: Likely = from_logits) -> None:
+        self.card: Card = bundle.card
+        self._spec = spec_of(self.card)
+        self._network, self._likely = bundle.network, likely
+        self._device = torch.device(device)
+        self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
+
+    @torch.inference_mode()
+    def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
+        """Raises ValueError where there are no lungs."""
+        inside = lungs.labels > 0
+        case = prepare(volume, self._spec, inside)
+        likely = self._slices(case.image) if self._spec.kind is Kind.SLICES else self._volume(case.image)
+        return TriageResult(lesions=on_volume(likely, case, self._level) & inside)
+
+    def _slices(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        likely = np.empty(image.shape, dtype=np.float32)
+        for part, x in slices_of(image, self._device):
+            likely[part] = self._likely(self._network, x).cpu().numpy()
+        return likely
+
+    def _volume(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        total, times = np.zeros(image.shape, dtype=np.float32), np.zeros(image.shape, dtype=np.uint8)
+        for part in tiles(image.shape, self._spec.tile):
+            x = torch.from_numpy(np.ascontiguousarray(image[part]))[None, None].to(self._device)
+            total[part] += self._likely(self._network, x)[0].cpu().numpy()
+            times[part] += 1
+        return total / times
+
+
+class SeriesTriage:
+    """Role triage: the score of a whole series from at most `depth` of its slices, and no lesions."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.card: Card = bundle.card
+        self._spec = spec_of(self.card)
+        if not isinstance(bundle.network, SlicePoolNet):
+            raise BundleError(f"{self.card.name}: {type(bundle.network).__name__} is no SlicePoolNet")
+        self._network = bundle.network
+        self._device = torch.device(device)
+
+    @torch.inference_mode()
+    def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
+        """Raises ValueError where there are no lungs."""
+        image = prepare(volume, self._spec, lungs.labels > 0).image
+        image = image[thinned(image.shape[0], self._spec.depth)]
+        features = torch.cat([self._network.slices(x) for _, x in slices_of(image, self._device)])
+        return TriageResult(probability=float(torch.sigmoid(self._network.identify(features))))
+
+
+def spec_of(card: Card) -> InputSpec:
+    """Raises BundleError where the card has none."""
+    if card.input is None:
+        raise BundleError(f"{card.name}: the card does not say what the network is given")
+    return card.input
+
+
+def slices_of(
+    image: NDArray[np.float32], device: torch.device, pixels: int = BATCH_PIXELS
+) -> Iterator[tuple[slice, Tensor]]:
+    """Runs of slices of at most so many pixels together, (n, 1, H, W) on the device."""
+    slices, rows, columns = image.shape
+    size = max(1, pixels // (rows * columns))
+    for first in range(0, slices, size):
+        part = slice(first, min(first + size, slices))
+        yield part, torch.from_numpy(np.ascontiguousarray(image[part]))[:, None].to(device)
+
+
+def on_volume(likely: NDArray[np.float32], case: Case, level: float) -> NDArray[np.bool_]:
+    """Probabilities (slice, row, column) on `case.image` as a mask on the volume: enlarged in-plane, then cut, which
+    is smoother than a mask that is enlarged; the nearer slice where the network had slices of its own."""
+    slices, rows, columns = case.volume_shape
+    result = np.empty((case.grid_shape[0], rows, columns), dtype=np.bool_)
+    for s, plane in enumerate(pasted(likely, case)):
+        larger = F.interpolate(torch.from_numpy(plane)[None, None], size=(rows, columns), mode="bilinear")
+        result[s] = (larger[0, 0] > level).numpy()
+    return restack_mask(result, slices)

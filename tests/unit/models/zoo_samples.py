@@ -1,0 +1,55 @@
+"""How each architecture of the zoo is tried: small arguments where it has them, a tiny input, what comes out of it.
+
+One entry per line of `models.zoo.architectures()`; `test_zoo.py` runs them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """`shapes` are those of the tensors that come out, in order; `needs` a package that is not in the core."""
+
+    inputs: Callable[[Generator], tuple[Tensor, ...]]
+    shapes: tuple[Shape, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    needs: str = ""
+
+
+def drawn(*shape: int) -> Callable[[Generator], tuple[Tensor, ...]]:
+    """One input of that shape, even in [0, 1]."""
+    return lambda generator: (torch.rand(shape, generator=generator),)
+
+
+def series(*sizes: Shape, plane: tuple[int, int]) -> Callable[[Generator], tuple[Tensor, ...]]:
+    """The slices of series of those sizes (slices, rows, columns), one after the other on one plane, and the sizes."""
+    slices = sum(size[0] for size in sizes)
+    return lambda generator: (torch.rand(slices, 1, *plane, generator=generator), torch.tensor(sizes))
+
+
+SAMPLES: Mapping[str, Sample] = {
+    "lungs-unet": Sample(arguments={"width": 2, "levels": 3}, inputs=drawn(3, 1, 20, 31), shapes=((3, 1, 20, 31),)),
+    "lesion-unet": Sample(
+        arguments={"width": 2, "levels": 4, "axes": 3}, inputs=drawn(2, 1, 10, 20, 31), shapes=((2, 1, 10, 20, 31),)
+    ),
+    "multitask-net": Sample(
+        arguments={"width": 2, "levels": 3, "pyramid_hidden": 16},
+        inputs=series((5, 20, 31), (3, 17, 22), plane=(20, 31)),
+        shapes=((8, 1, 20, 31), (2,)),
+    ),
+    "slice-pool": Sample(
+        arguments={"head": "maximum"},
+        inputs=series((3, 33, 40), (2, 33, 40), plane=(33, 40)),
+        shapes=((2,),),
+        needs="monai",
+    ),
+}
