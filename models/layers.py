@@ -119,14 +119,37 @@ def resnet50(channels: int, classes: int | None) -> nn.Module:
 
     Raises ModuleNotFoundError, saying what to install, where MONAI is not there.
     """
+    return _monai_resnet("resnet50", channels, classes)
+
+
+class ResNet34Stages(nn.Module):
+    """The plain 2D ResNet-34 without its last layer, from MONAI as `resnet50`: (N, channels, H, W) to the maps of its
+    four stages, 64, 128, 256 and 512 channels on 1/4, 1/8, 1/16 and 1/32 of the plane."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        whole = _monai_resnet("resnet34", channels, None)
+        self.first = nn.Sequential(whole.conv1, whole.bn1, nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
+        self.stages = nn.ModuleList([whole.layer1, whole.layer2, whole.layer3, whole.layer4])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.first(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+def _monai_resnet(name: str, channels: int, classes: int | None) -> nn.Module:
     try:
-        from monai.networks.nets.resnet import resnet50 as build
+        from monai.networks.nets import resnet
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "ResNet-50 comes from MONAI, which is not installed: pip install 'triaged[train]'", name=error.name
+            "ResNets come from MONAI, which is not installed: pip install 'triaged[train]'", name=error.name
         ) from error
-    # MONAI's own default puts a bias into the shortcuts' convolutions, which no other ResNet-50 has.
-    network: nn.Module = build(
+    # MONAI's own default puts a bias into the shortcuts' convolutions, which no other ResNet has.
+    network: nn.Module = getattr(resnet, name)(
         spatial_dims=2,
         n_input_channels=channels,
         num_classes=classes or 1,
@@ -214,3 +237,10 @@ def imagenet(x: Tensor) -> Tensor:
     """Grey maps (N, 1, H, W) in [0, 1] as networks made for ImageNet expect them: three channels, standardised."""
     mean, sd = x.new_tensor(IMAGENET_MEAN), x.new_tensor(IMAGENET_SD)
     return (x - mean[:, None, None]) / sd[:, None, None]
+
+
+def he_initialised(module: nn.Module) -> None:
+    """Every convolution's weights drawn as He et al. (ICCV 2015) for ReLU, by the connections that leave a unit."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
