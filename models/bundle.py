@@ -56,8 +56,8 @@ def read_card(folder: Path) -> Card:
 
 
 def load_bundle(folder: Path, architectures: Mapping[str, Architecture], device: str = "cpu") -> Bundle:
-    """Verify and build. Raises BundleError on a pickle, a changed byte, an unknown architecture or other tensors
-    than the architecture has."""
+    """Verify and build. Raises BundleError on a pickle, a changed byte, an unknown architecture, a library that the
+    architecture needs and is not there, or other tensors than the architecture has."""
     _refuse_pickles(folder)
     card = read_card(folder)
     if card.architecture not in architectures:
@@ -66,6 +66,8 @@ def load_bundle(folder: Path, architectures: Mapping[str, Architecture], device:
     try:
         network = architectures[card.architecture].network(**card.arguments)
         network.load_state_dict(tensors)
+    except ModuleNotFoundError as error:
+        raise BundleError(f"{folder.name}: {error}") from error
     except (RuntimeError, TypeError, ValueError) as error:
         raise BundleError(f"{folder.name}: the tensors do not fit {card.architecture}: {error}") from error
     return Bundle(card=card, network=network.to(device).eval())

@@ -411,8 +411,34 @@ def calibrate(
 
 
 @app.command()
+def tables(
+    paper: Annotated[str | None, typer.Argument(help="ct-triage, covid-mtl, amyar or deepsc; all where empty.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH; ictcf=FILE fills the forests and Welch rows of covid-mtl.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the papers' result tables beside ours: computed from --data, empty where nothing was measured."""
+    from training.datasets.stored import DataError
+    from training.loop import TrainingError
+    from training.reproduce import CannotTell, tables_of
+
+    try:
+        with err.status("") as bar:
+            made = tables_of(paper, data or (), progress=bar.update)
+    except CannotTell as error:
+        _fail(str(error), BAD_CONFIGURATION)
+    except (DataError, TrainingError) as error:
+        _fail(str(error))
+    if as_json:
+        _print_json([table.as_json() for table in made])
+    else:
+        out.print("\n\n".join(table.as_markdown() for table in made), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="A recipe: lungs-unet, ct-triage.")],
+    name: Annotated[str, typer.Argument(help="A recipe, such as ct-triage; a name that is none lists them all.")],
     data: Annotated[Path, typer.Option(help="Folder with the patients: train/ and validation/.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Checkpoints, the manifest and the bundle go here.")],
     scale: Annotated[str, typer.Option(help="tiny, small, shipped or paper.")] = "small",
@@ -458,7 +484,7 @@ def train(
                 watch=watch.together(watches),
                 stop=stop,
             )
-    except (TrainingError, CheckpointError, DataError, BundleError) as error:
+    except (TrainingError, CheckpointError, DataError, BundleError, ModuleNotFoundError) as error:
         _fail(str(error))
     said = {"bundle": None if trained.bundle is None else str(trained.bundle), "best_step": trained.best_step}
     if as_json:

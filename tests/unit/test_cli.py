@@ -17,6 +17,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from models.catalogue import CT_TRIAGE
 from tests.daemon import configured
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, planned
 from triaged import __version__
@@ -288,6 +289,23 @@ def test_models_lists_what_the_configuration_can_name() -> None:
         assert set(card) == {"number", "name", "version", "roles", "paper", "synthetic", "limits"}
         assert card["limits"], "what it is not worth is said"
     assert "thresholding" in CliRunner().invoke(app, ["models"]).stdout
+
+
+def test_all_36_models_of_the_papers_are_listed() -> None:
+    items = json.loads(CliRunner().invoke(app, ["models", "--all", "--json"]).stdout)
+    assert [item["number"] for item in items] == list(range(1, 37))
+    for item in items:
+        assert set(item) == {"number", "name", "paper", "kind", "roles", "parameters"}
+    assert items[5] == {
+        "number": 6,
+        "name": "ct-triage",
+        "paper": CT_TRIAGE,
+        "kind": "network",
+        "roles": ["triage"],
+        "parameters": 15_377_480,
+    }
+    assert items[31]["parameters"] is None
+    assert "15,377,480" in CliRunner().invoke(app, ["models", "--all"]).stdout
 
 
 def test_version() -> None:
