@@ -26,9 +26,12 @@ LAST_STD = 0.01  # of the dense layers' first weights
 
 
 class DeCoVNet(nn.Module):
-    """Class logits of whole volumes: CT and lung mask, (N, 2, D, H, W) in [0, 1], to (N, classes); any D, H and W."""
+    """Class logits of whole volumes: CT and lung mask, (N, 2, D, H, W) in [0, 1], to (N, classes); any D, H and W.
 
-    def __init__(self, classes: int = 3) -> None:
+    With `begin_as_shortcuts`, as published, the last batch norm of each bottleneck begins at zero.
+    """
+
+    def __init__(self, classes: int = 3, begin_as_shortcuts: bool = True) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             normed(2, STEM, (5, 7, 7), stride=(1, 2, 2)),
@@ -43,6 +46,9 @@ class DeCoVNet(nn.Module):
             head += [nn.AdaptiveMaxPool3d(grid), nn.Conv3d(channels, out, 3, padding=1), nn.ReLU(inplace=True)]
         self.head = nn.Sequential(*head, nn.AdaptiveMaxPool3d(1), nn.Flatten())
         self.classification = nn.Sequential(nn.Linear(HEAD[-1], 32), nn.ReLU(inplace=True), nn.Linear(32, classes))
+        for bottleneck in self.stages if begin_as_shortcuts else ():
+            if isinstance(bottleneck, Bottleneck):
+                nn.init.zeros_(bottleneck.last[1].weight)
         for module in self.classification.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=LAST_STD)
@@ -54,25 +60,22 @@ class DeCoVNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Along the slices, within them, then across channels; the shortcut is projected. The last batch norm begins at
-    zero, so that the block begins as its shortcut."""
+    """Along the slices, within them, then across channels; the shortcut is projected."""
 
     def __init__(self, channels: int, middle: int, out: int, stride: int) -> None:
         super().__init__()
         in_plane: Size = (1, stride, stride)
-        last = normed(middle, out, (1, 1, 1))
         self.body = nn.Sequential(
             normed(channels, middle, (3, 1, 1)),
             nn.ReLU(inplace=True),
             normed(middle, middle, (1, 3, 3), stride=in_plane),
             nn.ReLU(inplace=True),
-            last,
         )
+        self.last = normed(middle, out, (1, 1, 1))
         self.shortcut = normed(channels, out, (1, 1, 1), stride=in_plane)
-        nn.init.zeros_(last[1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
+        return F.relu(self.last(self.body(x)) + self.shortcut(x))
 
 
 class DeCoVNetLungs(nn.Module):

@@ -16,19 +16,20 @@ from torch import Tensor, nn
 from models.layers import ConvPair, Decoder, Encoder
 
 CLASSES = 3  # background, right lung, left lung
-WIDTHS = (64, 128, 256, 512, 1024)
+LEVELS = 5
 
 
 class R231(nn.Module):
     """Logits of background, right and left lung: slices (N, 1, H, W) in [0, 1] to (N, 3, H, W); H and W multiples of
     16."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
+        widths = [width * 2**level for level in range(LEVELS)]
         pair = partial(ConvPair, norm="after")
-        self.encoder = Encoder(1, WIDTHS, pair, nn.AvgPool2d(2))
-        self.decoder = Decoder(WIDTHS, _up, pair)
-        self.head = nn.Conv2d(WIDTHS[0], CLASSES, 1)
+        self.encoder = Encoder(1, widths, pair, nn.AvgPool2d(2))
+        self.decoder = Decoder(widths, _up, pair)
+        self.head = nn.Conv2d(width, CLASSES, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.head(self.decoder(self.encoder(x)))

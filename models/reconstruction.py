@@ -16,14 +16,17 @@ Apache-2.0; nobody has published weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from torch import Tensor, nn
 
 from models.layers import ConvPair, Decoder, Encoder
 
 TASKS = ("T1", "T2", "T3")  # reconstruction, lesions, COVID-19 or not
-WIDTHS = (64, 128, 256, 512, 1024)
+LEVELS, DROPPED = 5, 2  # levels of the encoder, and how many of the last have dropout
 DROPOUT = 0.5
-CLASSIFIER = 128  # maps of its convolution
+CLASSIFIER = 2  # maps of the classifier's convolution, times the width
 HIDDEN = (128, 64)
 CNN_WIDTHS = (8, 16, 32, 64, 128, 256)
 CNN_DROPOUT = 0.25
@@ -33,20 +36,22 @@ CNN_HIDDEN = 128
 class ThreeTaskNet(nn.Module):
     """Models 14 and 15: one encoder for those of three tasks that `tasks` names ("T1T2T3"; "T2" alone is the U-Net).
 
-    `plane`: rows and columns of the slices, a multiple of 32; the classifier's dense layers depend on it.
+    `plane`: rows and columns of the slices, a multiple of 32; the classifier's dense layers depend on it. `width`: maps
+    of the first level, which every further level doubles.
     """
 
-    def __init__(self, tasks: str = "T1T2T3", plane: int = 256) -> None:
+    def __init__(self, tasks: str = "T1T2T3", plane: int = 256, width: int = 64) -> None:
         super().__init__()
         chosen = [tasks[n : n + 2] for n in range(0, len(tasks), 2)]
         if not chosen or chosen != sorted(set(chosen)) or not set(chosen) <= set(TASKS):
             raise ValueError(f"tasks {tasks!r}: must be some of {', '.join(TASKS)}, in order, such as T1T3")
         if plane < 32 or plane % 32:
             raise ValueError(f"planes of {plane} pixels cannot be halved five times")
-        self.encoder = Encoder(1, WIDTHS, _level, nn.MaxPool2d(2))
-        self.reconstruction = _decoder() if "T1" in chosen else None
-        self.segmentation = _decoder() if "T2" in chosen else None
-        self.classification = _classifier(plane // 16) if "T3" in chosen else None
+        widths = [width * 2**level for level in range(LEVELS)]
+        self.encoder = Encoder(1, widths, partial(_level, undropped=widths[-DROPPED - 1]), nn.MaxPool2d(2))
+        self.reconstruction = _decoder(widths) if "T1" in chosen else None
+        self.segmentation = _decoder(widths) if "T2" in chosen else None
+        self.classification = _classifier(widths[-1], CLASSIFIER * width, plane // 16) if "T3" in chosen else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -93,9 +98,9 @@ class Cnn8(nn.Module):
         return result
 
 
-def _level(channels: int, out: int) -> nn.Module:
+def _level(channels: int, out: int, *, undropped: int) -> nn.Module:
     pair = ConvPair(channels, out)
-    return nn.Sequential(pair, nn.Dropout(DROPOUT)) if out in WIDTHS[-2:] else pair
+    return pair if out <= undropped else nn.Sequential(pair, nn.Dropout(DROPOUT))
 
 
 def _up(channels: int, out: int) -> nn.Module:
@@ -105,20 +110,20 @@ def _up(channels: int, out: int) -> nn.Module:
     )
 
 
-def _decoder() -> nn.Module:
+def _decoder(widths: Sequence[int]) -> nn.Module:
     return nn.Sequential(
-        Decoder(WIDTHS, _up, ConvPair), nn.Conv2d(WIDTHS[0], 2, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(2, 1, 1)
+        Decoder(widths, _up, ConvPair), nn.Conv2d(widths[0], 2, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(2, 1, 1)
     )
 
 
-def _classifier(side: int) -> nn.Module:
+def _classifier(channels: int, maps: int, side: int) -> nn.Module:
     first, second = HIDDEN
     return nn.Sequential(
-        nn.Conv2d(WIDTHS[-1], CLASSIFIER, 3, padding=1),
+        nn.Conv2d(channels, maps, 3, padding=1),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(CLASSIFIER * (side // 2) ** 2, first),
+        nn.Linear(maps * (side // 2) ** 2, first),
         nn.ELU(),
         nn.Dropout(DROPOUT),
         nn.Linear(first, second),
