@@ -139,8 +139,10 @@ _COVID_MTL = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=63_460_930, what="2 classes: CT or NAT"),
-            Configuration(parameters=63_461_443, what="3 classes: severity"),
+            Configuration(architecture="resnet3d", parameters=63_460_930, what="2 classes: CT or NAT"),
+            Configuration(
+                architecture="resnet3d", arguments={"classes": 3}, parameters=63_461_443, what="3 classes: severity"
+            ),
         ),
     ),
     Item(
@@ -151,8 +153,10 @@ _COVID_MTL = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=3_660_034, what="2 classes: CT or NAT"),
-            Configuration(parameters=3_660_547, what="3 classes: severity"),
+            Configuration(architecture="squeezenet3d", parameters=3_660_034, what="2 classes: CT or NAT"),
+            Configuration(
+                architecture="squeezenet3d", arguments={"classes": 3}, parameters=3_660_547, what="3 classes: severity"
+            ),
         ),
     ),
     Item(
@@ -163,8 +167,18 @@ _COVID_MTL = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=3_660_034, what="2 classes: CT or NAT"),
-            Configuration(parameters=3_660_547, what="3 classes: severity"),
+            Configuration(
+                architecture="squeezenet3d",
+                arguments={"shift": True},
+                parameters=3_660_034,
+                what="2 classes: CT or NAT",
+            ),
+            Configuration(
+                architecture="squeezenet3d",
+                arguments={"classes": 3, "shift": True},
+                parameters=3_660_547,
+                what="3 classes: severity",
+            ),
         ),
     ),
     Item(
@@ -175,8 +189,13 @@ _COVID_MTL = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=3_848_199, what="volume and 375 features"),
-            Configuration(parameters=3_708_487, what="volume only"),
+            Configuration(
+                architecture="covid-mtl",
+                arguments={"features": 375},
+                parameters=3_848_199,
+                what="volume and 375 features",
+            ),
+            Configuration(architecture="covid-mtl", parameters=3_708_487, what="volume only"),
         ),
     ),
     Item(
@@ -186,7 +205,9 @@ _COVID_MTL = (
         paper=COVID_MTL,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(),),
+        configurations=(
+            Configuration(architecture="covid-mtl-transfer", parameters=3_693_511, what="and the two diagnoses"),
+        ),
     ),
 )
 
@@ -220,6 +241,7 @@ _AMYAR = (
     ),
 )
 
+_HARA = {"classes": 3, "depth": 50, "stem": 7, "stem_slices": 1, "first_stride": 1, "momentum": 0.1}
 _DEEPSC = (
     Item(
         number=17,
@@ -238,8 +260,19 @@ _DEEPSC = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=8_233_156, what="one-channel heads, as the paper has them"),
-            Configuration(parameters=8_233_640, what="two-channel heads, as the published code has them"),
+            Configuration(architecture="deepsc", parameters=8_233_156, what="one-channel heads, as the paper has them"),
+            Configuration(
+                architecture="deepsc",
+                arguments={"channels": 2},
+                parameters=8_233_640,
+                what="two-channel heads, as the published code has them",
+            ),
+            Configuration(
+                architecture="deepsc", arguments={"inception": False}, parameters=8_218_204, what="no inception block"
+            ),
+            Configuration(
+                architecture="deepsc", arguments={"cross_stitch": False}, parameters=8_233_152, what="no cross-stitch"
+            ),
         ),
     ),
     Item(
@@ -249,7 +282,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(),),
+        configurations=(Configuration(architecture="deepsc", arguments={"tasks": "lesions"}, parameters=4_737_432),),
     ),
     Item(
         number=20,
@@ -258,7 +291,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(),),
+        configurations=(Configuration(architecture="deepsc", arguments={"tasks": "diagnosis"}, parameters=3_496_215),),
     ),
     Item(
         number=21,
@@ -267,7 +300,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=100_961),),
+        configurations=(Configuration(architecture="unetpp", arguments={"depth": 1}, parameters=100_961),),
     ),
     Item(
         number=22,
@@ -277,9 +310,15 @@ _DEEPSC = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=9_041_601, what="pruned to its last head"),
-            Configuration(parameters=511_105, what="L2"),
-            Configuration(parameters=2_204_961, what="L3"),
+            Configuration(architecture="unetpp", parameters=9_041_601, what="pruned to its last head"),
+            Configuration(architecture="unetpp", arguments={"depth": 2}, parameters=511_105, what="L2"),
+            Configuration(architecture="unetpp", arguments={"depth": 3}, parameters=2_204_961, what="L3"),
+            Configuration(
+                architecture="unetpp",
+                arguments={"deep_supervision": True},
+                parameters=9_041_700,
+                what="with four heads, as it is trained",
+            ),
         ),
     ),
     Item(
@@ -289,7 +328,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=866_978),),
+        configurations=(Configuration(architecture="densevnet", parameters=866_978),),
     ),
     Item(
         number=24,
@@ -298,7 +337,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=10_521_666),),
+        configurations=(Configuration(architecture="coplenet", parameters=10_521_666),),
     ),
     Item(
         number=25,
@@ -307,7 +346,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(),),
+        configurations=(Configuration(architecture="fss", parameters=78_168_017, what="rebuilt"),),
     ),
     Item(
         number=26,
@@ -325,7 +364,12 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=46_161_219),),
+        configurations=(
+            Configuration(architecture="resnet3d", arguments=_HARA, parameters=46_161_219),
+            Configuration(
+                architecture="resnet3d", arguments=_HARA | {"pseudo": True}, parameters=27_306_691, what="pseudo-3D"
+            ),
+        ),
     ),
     Item(
         number=28,

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-CLASSES = ("covid", "cap", "non-pneumonia")
+CLASSES = 3  # COVID-19, CAP, non-pneumonia, in this order
 SCALES = (0.25, 0.25, 0.5, 1.0)  # eta of eq. 3, coarsest first (network.py)
 OWN, OTHER = 0.8, 0.2  # of the stitches at the beginning
 STEM = 32
@@ -47,7 +47,7 @@ class Reading:
 
     lesions: Tensor | None  # logits (N, 1, d, h, w)
     scales: tuple[Tensor, ...] = ()  # lesion logits before they are summed: 1/8, 1/4, 1/2 and all of the patch's grid
-    classes: Tensor | None = None  # logits (N, 3), in the order of CLASSES
+    classes: Tensor | None = None  # logits (N, 3), COVID-19, CAP, non-pneumonia
     encoded: tuple[Tensor, ...] = ()  # what evidence is made of: 64, 128, 256 channels on 1/4, 1/8, 1/16 of the scan
 
 
@@ -189,7 +189,7 @@ class ClassNet(nn.Module):
             self.lesion_weight = nn.Parameter(torch.ones(()))
         self.read_scan = nn.Conv3d(STEM, STEM // 2 if with_lesions else STEM, 1, bias=False)
         self.encoders = nn.ModuleList([Encoder(a, b) for a, b in zip((STEM, *ENCODED), ENCODED, strict=False)])
-        self.classify = nn.Linear(sum(ENCODED), len(CLASSES))
+        self.classify = nn.Linear(sum(ENCODED), CLASSES)
 
     def forward(self, scan: Tensor, lesions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Features (N, 32, D/2, H/2, W/2) and lesion probabilities (N, 1, D/2, H, W) to logits (N, 3), and the maps

@@ -44,8 +44,8 @@ def prepare(
         box = (box[0], *_on_grid(frame, spec.plane))
     if spec.size is not None:
         box = _about_the_middle(box, spec.size, moved)
-    image = _cut(image, box)
-    inside = None if inside is None else _cut(inside, box)
+    image = cut(image, box)
+    inside = None if inside is None else cut(inside, box)
     if spec.mean_sd is not None:
         image = (image - np.float32(spec.mean_sd[0])) / np.float32(spec.mean_sd[1])
     return Case(image=image, lungs=inside, box=box, grid_shape=shape, volume_shape=volume.shape)
@@ -73,12 +73,18 @@ def restore(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
     return resample_mask(restack_mask(pasted(mask, case), slices), (slices, rows, columns))
 
 
+def on_case(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
+    """A mask on the volume as a mask on `case.image`."""
+    slices, rows, columns = case.grid_shape
+    return cut(restack_mask(resample_mask(mask, (mask.shape[0], rows, columns)), slices), case.box)
+
+
 def pasted(array: NDArray[T], case: Case) -> NDArray[T]:
     """A map on `case.image` as a map on the whole resampled volume, 0 outside the box."""
     if array.shape != case.image.shape:
         raise ValueError(f"a map of {array.shape} for an image of {case.image.shape}")
     whole = np.zeros(case.grid_shape, dtype=array.dtype)
-    there, here = _overlap(case.box, case.grid_shape)
+    there, here = overlap(case.box, case.grid_shape)
     whole[there] = array[here]
     return whole
 
@@ -144,9 +150,9 @@ def _about_the_middle(box: Box, size: tuple[int, int, int], moved: tuple[int, in
     return (first[0], last[0]), (first[1], last[1]), (first[2], last[2])
 
 
-def _cut(array: NDArray[T], box: Box) -> NDArray[T]:
+def cut(array: NDArray[T], box: Box) -> NDArray[T]:
     """The part in the box; 0 where it reaches beyond the array."""
-    there, here = _overlap(box, array.shape)
+    there, here = overlap(box, array.shape)
     if all(low >= 0 and high <= n for (low, high), n in zip(box, array.shape, strict=True)):
         return array[there]
     result = np.zeros([high - low for low, high in box], dtype=array.dtype)
@@ -154,7 +160,7 @@ def _cut(array: NDArray[T], box: Box) -> NDArray[T]:
     return result
 
 
-def _overlap(box: Box, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def overlap(box: Box, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """What box and array have in common, as slices of the array and of the box."""
     ends = [(max(0, low), max(0, low, min(n, high))) for (low, high), n in zip(box, shape, strict=True)]
     there = tuple(slice(first, last) for first, last in ends)

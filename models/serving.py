@@ -6,7 +6,7 @@ probability and no lesions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import Case, InputSpec, Kind
+from models.fss import FewShotNet
 from models.grid import restack_mask
 from models.network import BATCH_PIXELS, LESION_LEVEL
 from models.predict import LungMasks, TriageResult
@@ -34,9 +35,22 @@ def from_logits(network: nn.Module, x: Tensor) -> Tensor:
     return torch.sigmoid(network(x))[:, 0]
 
 
+def from_pairs(network: nn.Module, x: Tensor) -> Tensor:
+    """Of a network with logits of background and lesion, (N, 1, ...) to (N, 2, ...)."""
+    return torch.softmax(network(x), dim=1)[:, 1]
+
+
+def from_supports(network: nn.Module, x: Tensor) -> Tensor:
+    """Of a few-shot network, which answers from the supports it carries."""
+    if not isinstance(network, FewShotNet):
+        raise BundleError(f"{type(network).__name__} is no FewShotNet")
+    return network.answer(x)[:, 0]
+
+
 class LesionTriage:
     """Role triage: a lesion mask, and no probability. The card's `InputSpec` says whether the network sees slices or
-    volumes; where it sees volumes and `tile` is set, a larger one is read in overlapping tiles, which are averaged."""
+    volumes; where it sees volumes and `tile` is set, a larger one is read in overlapping tiles, which are averaged;
+    where `resized` is set, it sees every volume stretched to that."""
 
     def __init__(self, bundle: Bundle, device: str, likely: Likely = from_logits) -> None:
         self.card: Card = bundle.card
@@ -63,9 +77,15 @@ class LesionTriage:
         total, times = np.zeros(image.shape, dtype=np.float32), np.zeros(image.shape, dtype=np.uint8)
         for part in tiles(image.shape, self._spec.tile):
             x = torch.from_numpy(np.ascontiguousarray(image[part]))[None, None].to(self._device)
-            total[part] += self._likely(self._network, x)[0].cpu().numpy()
+            total[part] += self._whole(x)[0].cpu().numpy()
             times[part] += 1
         return total / times
+
+    def _whole(self, x: Tensor) -> Tensor:
+        if self._spec.resized is None:
+            return self._likely(self._network, x)
+        found = self._likely(self._network, stretched(x, self._spec.resized))
+        return stretched(found[:, None], x.shape[2:])[:, 0]
 
 
 class SeriesTriage:
@@ -86,6 +106,11 @@ class SeriesTriage:
         image = image[thinned(image.shape[0], self._spec.depth)]
         features = torch.cat([self._network.slices(x) for _, x in slices_of(image, self._device)])
         return TriageResult(probability=float(torch.sigmoid(self._network.identify(features))))
+
+
+def stretched(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Volumes (N, C, D, H, W) on another grid over the same extent, linearly."""
+    return F.interpolate(x, size=tuple(shape), mode="trilinear", align_corners=False)
 
 
 def spec_of(card: Card) -> InputSpec:

@@ -1,10 +1,10 @@
 """Models 21 and 22: U-Net++, of which DeepSC-COVID compares the lightest (L1) and the heaviest form (L4).
 
 UNet++: redesigning skip connections to exploit multiscale features in image segmentation (Zhou et al., IEEE
-Transactions on Medical Imaging 2019); layers and channels from a description of the authors' MrGiovanni/UNetPlusPlus
-(keras/helper_functions.py, under their own licence; none of its code and none of their weights are here). Four heads are
-trained together; a network that is pruned to depth d keeps the nodes that its head needs. What differs: planes of any
-size, zero-padded inside.
+Transactions on Medical Imaging 2019); layers and channels as in the authors' MrGiovanni/UNetPlusPlus
+(keras/helper_functions.py, under their own licence; none of its code and none of their weights are here). Four heads
+are trained together; a network that is pruned to depth d keeps the nodes that its head needs. What differs: planes of
+any size, zero-padded inside.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,15 +93,33 @@ class Architecture:
 
 def architectures() -> Mapping[str, Architecture]:
     """Name to network, one line per architecture."""
+    from models.coplenet import CopleNet
+    from models.covid_mtl import CovidMTL, CovidMTLTransfer, SqueezeNet3D
     from models.ct_triage import LesionUNet, LungsUNet, MultitaskNet
+    from models.deepsc import DeepSC
+    from models.deepsc_triage import DeepScTriage
+    from models.densevnet import DenseVNet
+    from models.fss import FewShotNet
     from models.network import NetworkLungs, NetworkTriage
-    from models.serving import LesionTriage, SeriesTriage
+    from models.resnet3d import ResNet3D
+    from models.serving import LesionTriage, SeriesTriage, from_pairs, from_supports
     from models.slice_pool import SlicePoolNet
+    from models.unetpp import UNetPlusPlus
+    from models.volume_triage import VolumeTriage
 
     return {
         "lungs-unet": Architecture(network=LungsUNet, lungs=NetworkLungs),
         "lesion-unet": Architecture(network=LesionUNet, triage=LesionTriage),
         "multitask-net": Architecture(network=MultitaskNet, triage=NetworkTriage),
+        "deepsc": Architecture(network=DeepSC, triage=DeepScTriage),
+        "unetpp": Architecture(network=UNetPlusPlus, triage=LesionTriage),
+        "densevnet": Architecture(network=DenseVNet, triage=partial(LesionTriage, likely=from_pairs)),
+        "coplenet": Architecture(network=CopleNet, triage=partial(LesionTriage, likely=from_pairs)),
+        "fss": Architecture(network=FewShotNet, triage=partial(LesionTriage, likely=from_supports)),
+        "resnet3d": Architecture(network=ResNet3D, triage=VolumeTriage),
+        "squeezenet3d": Architecture(network=SqueezeNet3D, triage=VolumeTriage),
+        "covid-mtl": Architecture(network=CovidMTL, triage=VolumeTriage),
+        "covid-mtl-transfer": Architecture(network=CovidMTLTransfer, triage=VolumeTriage),
         "slice-pool": Architecture(network=SlicePoolNet, triage=SeriesTriage),
     }
 

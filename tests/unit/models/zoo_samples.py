@@ -46,6 +46,42 @@ SAMPLES: Mapping[str, Sample] = {
         inputs=series((5, 20, 31), (3, 17, 22), plane=(20, 31)),
         shapes=((8, 1, 20, 31), (2,)),
     ),
+    "deepsc": Sample(
+        inputs=lambda g: (
+            torch.rand(2, 1, 8, 32, 32, generator=g),
+            torch.rand(2, 1, 16, 32, 32, generator=g),
+            torch.tensor([[[0.0, 0.5], [0.0, 1.0], [0.25, 1.25]], [[0.4, 0.9], [0.1, 1.1], [0.0, 1.0]]]),
+        ),
+        shapes=(
+            (2, 1, 8, 32, 32),
+            *((2, 1, n, 4 * n, 4 * n) for n in (1, 2, 4, 8)),
+            (2, 3),
+            *((2, c, n, 2 * n, 2 * n) for c, n in ((64, 4), (128, 2), (256, 1))),
+        ),
+    ),
+    "unetpp": Sample(
+        arguments={"depth": 3, "deep_supervision": True}, inputs=drawn(2, 1, 20, 31), shapes=((2, 3, 20, 31),)
+    ),
+    "densevnet": Sample(inputs=drawn(2, 1, 16, 24, 32), shapes=((2, 2, 16, 24, 32),)),
+    "coplenet": Sample(inputs=drawn(2, 1, 20, 31), shapes=((2, 2, 20, 31),)),
+    "fss": Sample(
+        arguments={"supports": 2, "plane": [20, 31]},
+        inputs=lambda g: (
+            torch.rand(2, 1, 40, 52, generator=g),
+            torch.rand(2, 1, 40, 52, generator=g),
+            (torch.rand(2, 1, 40, 52, generator=g) > 0.5).float(),
+        ),
+        shapes=((2, 1, 40, 52),),
+        needs="monai",
+    ),
+    "resnet3d": Sample(arguments={"classes": 3}, inputs=drawn(2, 1, 16, 40, 33), shapes=((2, 3),)),
+    "squeezenet3d": Sample(arguments={"shift": True}, inputs=drawn(2, 1, 16, 40, 33), shapes=((2, 2),)),
+    "covid-mtl": Sample(
+        arguments={"tasks": ["CT", "severity"], "features": 11},
+        inputs=lambda g: (torch.rand(2, 1, 16, 40, 33, generator=g), torch.rand(2, 11, generator=g)),
+        shapes=((2, 2), (2, 3)),
+    ),
+    "covid-mtl-transfer": Sample(inputs=drawn(2, 1, 16, 40, 33), shapes=((2, 2), (2, 2), (2, 3))),
     "slice-pool": Sample(
         arguments={"head": "maximum"},
         inputs=series((3, 33, 40), (2, 33, 40), plane=(33, 40)),

@@ -1,0 +1,107 @@
+"""DeepSC-COVID in the role triage: the patches of a scan side by side, its overview, and one reading of both.
+
+Section V-A of the paper: the scan, zeroed outside the lungs, is cut into patches that do not overlap, and sampled to a
+fixed number of slices. What the paper leaves open: slices are picked at floor((S - 1) / D i) for i = 0 .. D - 1, as in
+the published code, because eq. 12 never reaches the end of the scan; planes are resized linearly. While serving, every
+patch tells the classification what it saw, at its place; while training there is one patch of a scan.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.bundle import Bundle, BundleError
+from models.cards import Card
+from models.case import Box
+from models.deepsc import CLASSES, DeepSC, half_deep, pasted
+from models.predict import LungMasks, TriageResult
+from models.prepare import cut, overlap, prepare
+from models.serving import on_volume, spec_of
+from models.volume import Volume
+
+LEVEL = 0.5  # of the lesion map (section 18 of the published code: the more likely of two classes)
+DIAGNOSES = "diagnosis"  # the task in the card's classes; the first class is the one that the score is for
+
+Shape = tuple[int, int, int]
+
+
+class DeepScTriage:
+    """Lesions, a score and class probabilities; of a network with one task, what that task gives."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.card: Card = bundle.card
+        if not isinstance(bundle.network, DeepSC):
+            raise BundleError(f"{self.card.name}: {type(bundle.network).__name__} is no DeepSC")
+        self._network = bundle.network
+        self._spec = spec_of(self.card)
+        if self._spec.tile is None or self._spec.overview is None:
+            raise BundleError(f"{self.card.name}: the card does not say how large tile and overview are")
+        self._tile, self._overview = self._spec.tile, self._spec.overview
+        self._classes = self.card.classes.get(DIAGNOSES, ())
+        if self._network.tasks != "lesions" and len(self._classes) != CLASSES:
+            raise BundleError(f"{self.card.name}: {CLASSES} answers for the classes {self._classes}")
+        self._device = torch.device(device)
+        self._level = self.card.thresholds.get("lesion", LEVEL)
+
+    @torch.inference_mode()
+    def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
+        """Raises ValueError where there are no lungs."""
+        inside = lungs.labels > 0
+        case = prepare(volume, self._spec, inside)
+        likely, logits = self._read(case.image)
+        lesions = None if likely is None else on_volume(likely, case, self._level) & inside
+        if logits is None:
+            return TriageResult(lesions=lesions)
+        classes = dict(zip(self._classes, torch.softmax(logits[0], dim=0).tolist(), strict=True))
+        return TriageResult(lesions=lesions, probability=classes[self._classes[0]], class_probabilities=classes)
+
+    def _read(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32] | None, Tensor | None]:
+        """Lesion probabilities on the image and class logits (1, 3), each None where the network has not that task."""
+        network = self._network
+        scan = overview(image, self._overview).to(self._device)
+        if network.tasks == "diagnosis":
+            return None, network(None, scan).classes
+        own = network.class_stem(scan) if network.tasks == "both" else None
+        heard = torch.zeros((), device=self._device) if own is None else torch.zeros_like(own)
+        drawn = scan.new_zeros(1, 1, *half_deep(scan))
+        likely = np.zeros(image.shape, dtype=np.float32)
+        for box in side_by_side(image.shape, self._tile):
+            patch = cut(image, box)
+            if not patch.any():  # all outside the lungs
+                continue
+            place = place_of(box, image.shape)[None].to(self._device)
+            features = network.lesion_stem(torch.from_numpy(patch)[None, None].to(self._device))
+            told = features if own is None else network.stitched_lesion(features, own, place)
+            found = torch.sigmoid(network.lesion_net(told)[0])
+            there, here = overlap(box, image.shape)
+            likely[there] = found[0, 0].cpu().numpy()[here]
+            if own is not None:
+                heard += pasted(features, place, own.shape[2:])
+                drawn += pasted(found, place, half_deep(scan))
+        if own is None:
+            return likely, None
+        return likely, network.class_net(network.stitched_class(own, heard), drawn)[0]
+
+
+def overview(image: NDArray[np.float32], shape: Shape) -> Tensor:
+    """A scan (slice, row, column) at so many slices, picked, and so many rows and columns: (1, 1, D, H, W)."""
+    picked = np.floor((image.shape[0] - 1) / shape[0] * np.arange(shape[0])).astype(np.intp)
+    planes = torch.from_numpy(image[picked])[:, None]
+    return F.interpolate(planes, size=shape[1:], mode="bilinear", align_corners=False)[None, :, 0]
+
+
+def side_by_side(shape: tuple[int, ...], tile: Shape) -> list[Box]:
+    """Boxes of the size of `tile` that cover `shape` without overlap; the last of an axis may reach beyond it."""
+    axes = [[(first, first + step) for first in range(0, n, step)] for n, step in zip(shape, tile, strict=True)]
+    return [(s, r, c) for s, r, c in product(*axes)]
+
+
+def place_of(box: Box, shape: tuple[int, ...]) -> Tensor:
+    """Where a box begins and ends on the axes of a scan, of which 0 and 1 are the ends: (3, 2)."""
+    return torch.tensor([[low / n, high / n] for (low, high), n in zip(box, shape, strict=True)])
