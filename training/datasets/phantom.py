@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.case import Box, InputSpec
-from models.prepare import bounding_box, prepare, thinned
+from models.prepare import bounding_box, on_case, prepare, thinned
 from models.volume import Volume
 from training.augment import Augmentation, Pose, intensity, laid
 from training.recipe import Batch
@@ -99,14 +99,14 @@ class LungSlices(Phantoms):
 
     def batch(self, rng: np.random.Generator) -> Batch:
         samples = [self._sample(rng) for _ in range(self.slices)]
-        return padded(samples) if self.plane == 0 else _joined(samples)
+        return padded(samples) if self.plane == 0 else joined(samples)
 
     def validation(self) -> Iterator[Batch]:
         """Whole patients, one per batch."""
         for index in self.chosen():
             patient = self.held_out[index]
             image = prepare(volume_of(patient), self.spec).image
-            yield _maps(image, lungs=patient.lungs)
+            yield maps_of(image, lungs=patient.lungs)
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
         patient = self.train[int(rng.integers(len(self.train.kinds)))]
@@ -114,12 +114,12 @@ class LungSlices(Phantoms):
         hu, lungs = patient.hu[s : s + 1], patient.lungs[s : s + 1]
         if self.augmentation is not None:
             hu = intensity(hu, rng, self.augmentation)
-        maps = _maps(prepare(volume_of(patient, hu), self.spec).image, lungs=lungs)
+        maps = maps_of(prepare(volume_of(patient, hu), self.spec).image, lungs=lungs)
         if self.plane == 0:
             return maps
         how = self.augmentation or Augmentation(scale=(1.0, 1.0), rotation_deg=0.0)
         plane = (self.plane, self.plane)
-        return _posed(maps, Pose.drawn(rng, how, (hu.shape[1], hu.shape[2]), plane), plane)
+        return posed(maps, Pose.drawn(rng, how, (hu.shape[1], hu.shape[2]), plane), plane)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,16 +163,16 @@ class LesionSeries(Phantoms):
         if rng is not None and how is not None:
             hu = intensity(hu, rng, how)
         case = prepare(volume_of(patient, hu), self.spec, box)
-        (first, last), rows, columns = case.box
-        lesions = (patient.lesions & patient.lungs)[first:last, slice(*rows), slice(*columns)]
+        first, last = case.box[0]
+        lesions = on_case(patient.lesions & patient.lungs, case)
         step = thinned(last - first, self.spec.depth)
         if rng is not None and self.spec.depth is not None:
             every = -(-(last - first) // self.spec.depth)
             step = thinned(last - first, self.spec.depth, int(rng.integers(every)))
-        maps = _maps(case.image[step], lesions=lesions[step])
+        maps = maps_of(case.image[step], lesions=lesions[step])
         if rng is not None and how is not None:
             shape = case.image.shape[1], case.image.shape[2]
-            maps = _posed(maps, Pose.drawn(rng, how, shape, shape), shape)
+            maps = posed(maps, Pose.drawn(rng, how, shape, shape), shape)
         if rng is not None and self.limit is not None:
             maps = {name: _centre(m, self.limit) for name, m in maps.items()}
         if kind not in self.annotated and rng is not None:
@@ -215,20 +215,21 @@ def padded(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
         fill = torch.nan if name == "lesions" else 0.0
         return torch.nn.functional.pad(m, (0, columns - m.shape[3], 0, rows - m.shape[2]), value=fill)
 
-    return _joined([{name: widened(name, m) for name, m in s.items()} for s in samples])
+    return joined([{name: widened(name, m) for name, m in s.items()} for s in samples])
 
 
-def _joined(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
+def joined(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
+    """Samples one after the other, name by name."""
     return {name: torch.cat([s[name] for s in samples]) for name in samples[0]}
 
 
-def _maps(image: NDArray[np.float32], **masks: NDArray[np.bool_]) -> dict[str, Tensor]:
+def maps_of(image: NDArray[np.float32], **masks: NDArray[np.bool_]) -> dict[str, Tensor]:
     """Each as (slice, 1, row, column), float32."""
     tensors = {name: torch.from_numpy(mask.astype(np.float32))[:, None] for name, mask in masks.items()}
     return {"image": torch.from_numpy(np.ascontiguousarray(image))[:, None], **tensors}
 
 
-def _posed(maps: Mapping[str, Tensor], pose: Pose, plane: tuple[int, int]) -> dict[str, Tensor]:
+def posed(maps: Mapping[str, Tensor], pose: Pose, plane: tuple[int, int]) -> dict[str, Tensor]:
     """All maps laid alike; masks are cut at the half level."""
     names = list(maps)
     together = laid(torch.cat([maps[name] for name in names], dim=1), pose, plane)
