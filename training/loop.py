@@ -137,7 +137,8 @@ class _Fitting:
     def _validated(self) -> Mapping[str, float]:
         self._network.eval()
         with torch.inference_mode():
-            scores = self._recipe.validate(self._network, self._data.validation())
+            validate = self._stage.validate or self._recipe.validate
+            scores = validate(self._network, self._data.validation())
         select = self._stage.select or self._recipe.select
         best = _worth(self._position.best_scores, select)
         if self._position.best_step is None or _worth(scores, select) > best:

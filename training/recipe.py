@@ -63,6 +63,7 @@ class Stage:
     trainable: tuple[str, ...] = ("",)  # prefixes of names; everything else keeps its value
     init_from: Path | None = None  # a bundle; tensors of equal name and shape are taken over
     select: str = ""  # the validation score that chooses in this stage, where it is not the recipe's
+    validate: Validate | None = None  # where it is not the recipe's
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.validate_every < 1:
@@ -92,6 +93,11 @@ class Module(Protocol):
 
 def constant(done: float) -> float:
     return 1.0
+
+
+def linear(done: float) -> float:
+    """From 1 to 0."""
+    return 1.0 - done
 
 
 def cosine(done: float) -> float:
