@@ -1,0 +1,63 @@
+"""Role triage for networks that read a whole volume and say classes, one answer or one for each of several tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle, BundleError
+from models.cards import Card
+from models.case import Case
+from models.predict import LungMasks, TriageResult
+from models.prepare import prepare
+from models.serving import spec_of
+from models.volume import Volume
+
+# What the classes of a task are called in a card.
+CT_CLASSES = ("CT negative", "CT positive")
+NAT_CLASSES = ("NAT negative", "NAT positive")
+SEVERITIES = ("control or suspected", "mild or regular", "severe or critical")
+DIAGNOSES = ("COVID-19", "CAP", "non-pneumonia")
+# The class whose probability is the study's, the first that the model knows: a nucleic acid test says COVID-19 more
+# surely than a picture of pneumonia does.
+POSITIVE = ("COVID-19", "NAT positive", "CT positive")
+
+
+class VolumeTriage:
+    """A probability of COVID-19 where a task has a class for it, class probabilities where a task has more than two
+    classes; no lesions. The card's `classes` say what the network's answers mean."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.card: Card = bundle.card
+        if not self.card.classes:
+            raise BundleError(f"{self.card.name}: the card does not say what the classes are")
+        self._spec = spec_of(self.card)
+        self._network = bundle.network
+        self._device = torch.device(device)
+
+    @torch.inference_mode()
+    def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
+        """Raises ValueError where there are no lungs."""
+        case = prepare(volume, self._spec, lungs.labels > 0)
+        said = self._read(case)
+        likely = {task: self._likely(task, logits) for task, logits in self._by_task(said).items()}
+        every = {name: p for classes in likely.values() for name, p in classes.items()}
+        probability = next((every[name] for name in POSITIVE if name in every), None)
+        many = next((classes for classes in likely.values() if len(classes) > 2), None)
+        return TriageResult(probability=probability, class_probabilities=many)
+
+    def _read(self, case: Case) -> Tensor | Mapping[str, Tensor]:
+        """Logits (1, K), by task where there are several."""
+        said: Tensor | Mapping[str, Tensor] = self._network(torch.from_numpy(case.image)[None, None].to(self._device))
+        return said
+
+    def _by_task(self, said: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return said if isinstance(said, Mapping) else {next(iter(self.card.classes)): said}
+
+    def _likely(self, task: str, logits: Tensor) -> dict[str, float]:
+        names = self.card.classes.get(task, ())
+        if len(names) != logits.shape[1]:
+            raise BundleError(f"{self.card.name}: {logits.shape[1]} answers for the classes {names} of {task}")
+        return dict(zip(names, torch.softmax(logits[0], dim=0).tolist(), strict=True))
