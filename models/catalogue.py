@@ -219,7 +219,16 @@ _AMYAR = (
         paper=AMYAR,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(),),
+        configurations=(
+            Configuration(architecture="three-task-net", parameters=45_458_123),
+            Configuration(
+                architecture="three-task-net", arguments={"plane": 512}, parameters=48_603_851, what="512 x 512"
+            ),
+            *(
+                Configuration(architecture="three-task-net", arguments={"tasks": tasks}, parameters=count, what=tasks)
+                for tasks, count in (("T1T2", 43_221_322), ("T1T3", 33_268_486), ("T2T3", 33_268_486))
+            ),
+        ),
     ),
     Item(
         number=15,
@@ -228,7 +237,9 @@ _AMYAR = (
         paper=AMYAR,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=31_031_685),),
+        configurations=(
+            Configuration(architecture="three-task-net", arguments={"tasks": "T2"}, parameters=31_031_685),
+        ),
     ),
     Item(
         number=16,
@@ -237,7 +248,7 @@ _AMYAR = (
         paper=AMYAR,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=917_953),),
+        configurations=(Configuration(architecture="cnn8", parameters=917_953),),
     ),
 )
 
@@ -250,7 +261,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=LUNGS,
-        configurations=(Configuration(parameters=28_953_539),),
+        configurations=(Configuration(architecture="r231", parameters=28_953_539),),
     ),
     Item(
         number=18,
@@ -355,7 +366,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=23_514_179),),
+        configurations=(Configuration(architecture="resnet50", parameters=23_514_179),),
     ),
     Item(
         number=27,
@@ -378,7 +389,7 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(parameters=23_514_179),),
+        configurations=(Configuration(architecture="covnet", parameters=23_514_179),),
     ),
     Item(
         number=29,
@@ -388,9 +399,11 @@ _DEEPSC = (
         kind="network",
         roles=TRIAGE,
         configurations=(
-            Configuration(parameters=347_011, what="3 classes"),
-            Configuration(parameters=346_978, what="2 classes, as published"),
-            Configuration(parameters=839_506, what="its own 2D lung U-Net"),
+            Configuration(architecture="decovnet", parameters=347_011, what="3 classes"),
+            Configuration(
+                architecture="decovnet", arguments={"classes": 2}, parameters=346_978, what="2 classes, as published"
+            ),
+            Configuration(architecture="decovnet-lungs", parameters=839_506, what="its own 2D lung U-Net"),
         ),
     ),
     Item(
@@ -400,7 +413,7 @@ _DEEPSC = (
         paper="Inf-Net (Fan et al., IEEE Transactions on Medical Imaging 2020), cited by " + CT_TRIAGE,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(),),
+        configurations=(Configuration(architecture="inf-net", parameters=31_072_721),),
     ),
 )
 

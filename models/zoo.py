@@ -93,17 +93,24 @@ class Architecture:
 
 def architectures() -> Mapping[str, Architecture]:
     """Name to network, one line per architecture."""
+    from models.class_triage import MaskedTriage, StackTriage
     from models.coplenet import CopleNet
     from models.covid_mtl import CovidMTL, CovidMTLTransfer, SqueezeNet3D
+    from models.covnet import COVNet, ResNet50
     from models.ct_triage import LesionUNet, LungsUNet, MultitaskNet
+    from models.decovnet import DeCoVNet, DeCoVNetLungs
     from models.deepsc import DeepSC
     from models.deepsc_triage import DeepScTriage
     from models.densevnet import DenseVNet
     from models.fss import FewShotNet
+    from models.inf_net import InfNet
     from models.network import NetworkLungs, NetworkTriage
+    from models.r231 import R231
+    from models.reconstruction import Cnn8, ThreeTaskNet
     from models.resnet3d import ResNet3D
     from models.serving import LesionTriage, SeriesTriage, from_pairs, from_supports
     from models.slice_pool import SlicePoolNet
+    from models.slicewise import SliceLungs, SliceTriage, classes, finest_map, one_score, three_tasks
     from models.unetpp import UNetPlusPlus
     from models.volume_triage import VolumeTriage
 
@@ -111,6 +118,9 @@ def architectures() -> Mapping[str, Architecture]:
         "lungs-unet": Architecture(network=LungsUNet, lungs=NetworkLungs),
         "lesion-unet": Architecture(network=LesionUNet, triage=LesionTriage),
         "multitask-net": Architecture(network=MultitaskNet, triage=NetworkTriage),
+        "three-task-net": Architecture(network=ThreeTaskNet, triage=partial(SliceTriage, read=three_tasks)),
+        "cnn8": Architecture(network=Cnn8, triage=partial(SliceTriage, read=one_score)),
+        "r231": Architecture(network=R231, lungs=SliceLungs),
         "deepsc": Architecture(network=DeepSC, triage=DeepScTriage),
         "unetpp": Architecture(network=UNetPlusPlus, triage=LesionTriage),
         "densevnet": Architecture(network=DenseVNet, triage=partial(LesionTriage, likely=from_pairs)),
@@ -120,6 +130,11 @@ def architectures() -> Mapping[str, Architecture]:
         "squeezenet3d": Architecture(network=SqueezeNet3D, triage=VolumeTriage),
         "covid-mtl": Architecture(network=CovidMTL, triage=VolumeTriage),
         "covid-mtl-transfer": Architecture(network=CovidMTLTransfer, triage=VolumeTriage),
+        "resnet50": Architecture(network=ResNet50, triage=partial(SliceTriage, read=classes)),
+        "covnet": Architecture(network=COVNet, triage=StackTriage),
+        "decovnet": Architecture(network=DeCoVNet, triage=MaskedTriage),
+        "decovnet-lungs": Architecture(network=DeCoVNetLungs, lungs=SliceLungs),
+        "inf-net": Architecture(network=InfNet, triage=partial(SliceTriage, read=finest_map)),
         "slice-pool": Architecture(network=SlicePoolNet, triage=SeriesTriage),
     }
 

@@ -46,6 +46,13 @@ SAMPLES: Mapping[str, Sample] = {
         inputs=series((5, 20, 31), (3, 17, 22), plane=(20, 31)),
         shapes=((8, 1, 20, 31), (2,)),
     ),
+    "three-task-net": Sample(
+        arguments={"plane": 32, "width": 8},
+        inputs=drawn(2, 1, 32, 32),
+        shapes=((2, 1, 32, 32), (2, 1, 32, 32), (2,)),
+    ),
+    "cnn8": Sample(arguments={"plane": 64}, inputs=drawn(3, 1, 64, 64), shapes=((3,),)),
+    "r231": Sample(arguments={"width": 4}, inputs=drawn(2, 1, 32, 48), shapes=((2, 3, 32, 48),)),
     "deepsc": Sample(
         inputs=lambda g: (
             torch.rand(2, 1, 8, 32, 32, generator=g),
@@ -82,6 +89,12 @@ SAMPLES: Mapping[str, Sample] = {
         shapes=((2, 2), (2, 3)),
     ),
     "covid-mtl-transfer": Sample(inputs=drawn(2, 1, 16, 40, 33), shapes=((2, 2), (2, 2), (2, 3))),
+    "resnet50": Sample(inputs=drawn(2, 1, 33, 40), shapes=((2, 3),), needs="monai"),
+    "covnet": Sample(inputs=series((3, 33, 40), (2, 33, 40), plane=(33, 40)), shapes=((2, 3),), needs="monai"),
+    # The published start leaves what stands before its zeros without a gradient in the first step.
+    "decovnet": Sample(arguments={"begin_as_shortcuts": False}, inputs=drawn(1, 2, 10, 33, 40), shapes=((1, 3),)),
+    "decovnet-lungs": Sample(inputs=drawn(2, 1, 32, 48), shapes=((2, 2, 32, 48),)),
+    "inf-net": Sample(inputs=drawn(2, 1, 50, 64), shapes=((2, 4, 50, 64), (2, 1, 50, 64))),
     "slice-pool": Sample(
         arguments={"head": "maximum"},
         inputs=series((3, 33, 40), (2, 33, 40), plane=(33, 40)),
