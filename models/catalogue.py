@@ -228,6 +228,12 @@ _AMYAR = (
                 Configuration(architecture="three-task-net", arguments={"tasks": tasks}, parameters=count, what=tasks)
                 for tasks, count in (("T1T2", 43_221_322), ("T1T3", 33_268_486), ("T2T3", 33_268_486))
             ),
+            *(
+                Configuration(
+                    architecture="three-task-net", arguments={"plane": n}, parameters=count, what=f"{n} x {n}"
+                )
+                for n, count in ((128, 44_671_691), (64, 44_475_083))
+            ),
         ),
     ),
     Item(
@@ -248,7 +254,13 @@ _AMYAR = (
         paper=AMYAR,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(architecture="cnn8", parameters=917_953),),
+        configurations=(
+            Configuration(architecture="cnn8", parameters=917_953),
+            *(
+                Configuration(architecture="cnn8", arguments={"plane": n}, parameters=count, what=f"{n} x {n}")
+                for n, count in ((128, 524_737), (64, 426_433))
+            ),
+        ),
     ),
 )
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+SURROUNDINGS, BORDER_WEIGHT = 31, 5.0  # pixels across; how much their contrast counts (Inf-Net's published loss)
 SMOOTH = 1.0  # pixel: keeps the Dice of an empty target finite
 SMALL = 1e-5  # pixel: keeps a quotient of an empty target finite that should not feel it otherwise
 
@@ -77,3 +78,21 @@ def task_aware_loss(
         for s, v, weight in zip(scales, evidence, weights, strict=True)
     ]
     return torch.stack(terms).sum()
+
+
+def weighted_overlap(logits: Tensor, target: Tensor) -> Tensor:
+    """Inf-Net's loss of maps (N, 1, H, W): cross-entropy and 1 - intersection over union, each picture by itself, with
+    up to six times the weight where the target differs from its surroundings (Fan et al., equations 3 and 4)."""
+    surroundings = F.avg_pool2d(target, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2)
+    weights = 1.0 + BORDER_WEIGHT * (surroundings - target).abs()
+    every = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    axes = (1, 2, 3)
+    cross_entropy = (weights * every).sum(axes) / weights.sum(axes)
+    likely = torch.sigmoid(logits)
+    both, either = (weights * likely * target).sum(axes), (weights * (likely + target)).sum(axes)
+    return (cross_entropy + 1.0 - (both + SMOOTH) / (either - both + SMOOTH)).mean()
+
+
+def edges_of(masks: Tensor) -> Tensor:
+    """The inner borders, a pixel wide, of masks (N, 1, H, W)."""
+    return masks * F.max_pool2d(1.0 - masks, 3, stride=1, padding=1)

@@ -9,10 +9,8 @@ from math import ceil
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from models.grid import resample_mask
-from models.prepare import cut, prepare
+from models.prepare import on_case, prepare
 from models.severity import LEFT, RIGHT
 from models.slicewise import LUNG_SHARE
 from training.datasets.diagnoses import DIAGNOSIS
@@ -25,8 +23,8 @@ SEEDED = 42  # which patients of a kind are annotated
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSlices(Phantoms):
-    """A patient of a kind drawn by its share, then one of his slices: one with lesions where he has any, else one that
-    shows lung.
+    """A patient of a kind drawn by its share, then one of his slices: one with lesions where he has any and
+    `lesions_first`, else one that shows lung.
 
     Batches: image (N, 1, H, W); lesions likewise, 0 or 1, NaN where nothing is said; lungs (N, H, W), 0, 1 right or 2
     left; covid (N,), 0 or 1; diagnosis (N,), a class number.
@@ -36,6 +34,7 @@ class LabelledSlices(Phantoms):
     shares: Mapping[str, float]  # of the kinds
     annotated: Mapping[str, float]  # share of the patients of each kind whose lesions the network is told; 0 elsewhere
     told_only: bool = False  # draw annotated patients alone
+    lesions_first: bool = True  # else any slice that shows lung stands for its patient
 
     def batch(self, rng: np.random.Generator) -> Batch:
         return joined([self._drawn(rng) for _ in range(self.slices)])
@@ -59,7 +58,7 @@ class LabelledSlices(Phantoms):
         of_kind = told if self.told_only else [n for n, k in enumerate(self.train.kinds) if k == kind]
         number = of_kind[int(rng.integers(len(of_kind)))]
         patient = self.train[number]
-        shown = candidates(patient)
+        shown = candidates(patient, lesions_first=self.lesions_first)
         if shown.size == 0:
             raise DataError(f"patient {number} of {self.train.description} has no lungs: leave him out")
         return self._sample(patient, kind, int(rng.choice(shown)), told=number in told)
@@ -68,25 +67,24 @@ class LabelledSlices(Phantoms):
         one = slice(s, s + 1)
         case = prepare(volume_of(patient, patient.hu[one]), self.spec, patient.lungs[one])
 
-        def laid(mask: NDArray[np.bool_]) -> Tensor:
-            on_grid = resample_mask(np.ascontiguousarray(mask), case.grid_shape)
-            return torch.from_numpy(np.ascontiguousarray(cut(on_grid, case.box)))
-
-        lesions = laid((patient.lesions & patient.lungs)[one]).float()[:, None]
-        right, left = (laid(mask) for mask in sides(patient, s))
+        lesions, right, left = (
+            torch.from_numpy(on_case(np.ascontiguousarray(mask), case))
+            for mask in ((patient.lesions & patient.lungs)[one], *sides(patient, s))
+        )
+        known = lesions.float()[:, None]
         return {
             "image": torch.from_numpy(np.ascontiguousarray(case.image))[:, None],
-            "lesions": lesions if told else torch.full_like(lesions, torch.nan),
+            "lesions": known if told else torch.full_like(known, torch.nan),
             "lungs": right.long() * RIGHT + (left & ~right).long() * LEFT,
             "covid": torch.tensor([float(kind == POSITIVE)]),
             "diagnosis": torch.tensor([DIAGNOSIS[kind]]),
         }
 
 
-def candidates(patient: Patient) -> NDArray[np.intp]:
-    """Slices that a picture of this patient may show: those with lesions, else those with enough lung."""
+def candidates(patient: Patient, *, lesions_first: bool) -> NDArray[np.intp]:
+    """Slices that a picture of this patient may show."""
     seen = np.flatnonzero((patient.lesions & patient.lungs).any(axis=(1, 2)))
-    if seen.size:
+    if lesions_first and seen.size:
         return seen
     share = patient.lungs.mean(axis=(1, 2))
     return np.flatnonzero((share > 0) & (share >= min(LUNG_SHARE, float(share.max()))))

@@ -20,5 +20,5 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    described = card("cnn8", 16, scale, plan.plane, "cnn8", {"plane": plan.plane}, ("probability",))
+    described = card(16, scale, plan.plane, "cnn8", {"plane": plan.plane}, ("probability",))
     return of_family(described, plan, annotated={})

@@ -23,5 +23,5 @@ SCALES: Mapping[str, UNetPlan] = {
 
 def recipe(scale: str, plan: UNetPlan) -> Recipe:
     arguments = {"tasks": "T2", "plane": plan.plane, "width": plan.width}
-    described = card("unet", 15, scale, plan.plane, "three-task-net", arguments, ("lesions",))
+    described = card(15, scale, plan.plane, "three-task-net", arguments, ("lesions",))
     return of_family(described, plan, annotated={"covid": plan.with_mask}, only_annotated=True)

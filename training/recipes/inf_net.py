@@ -1,0 +1,143 @@
+"""Recipe of model 30, Inf-Net (Fan et al., IEEE TMI 2020), after the description of the authors' published training.
+
+Theirs: 50 annotated slices of 352 x 352, batches of 24, each at 0.75, 1 and 1.25 of that size, Adam, learning rate
+1e-4, 100 epochs, gradients clipped at 0.5; cross-entropy and overlap, weighted, of four maps, and cross-entropy of the
+edges. Not followed: their learning rate falls tenfold at every epoch after the 50th, where once was meant; a step here
+has one of the three sizes, at random, so that there are three times as many steps. Our choices: slices of COVID-19
+patients, every one annotated, from a lung window. Semi-Inf-Net's pseudo-labels are another training's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from models import catalogue
+from models.cards import Card
+from models.case import InputSpec, Kind
+from models.slicewise import LESION_LEVEL
+from training.datasets.fixed import OneBatch
+from training.datasets.slices import LabelledSlices
+from training.datasets.stored import open_libraries
+from training.losses import binary_cross_entropy, edges_of, weighted_overlap
+from training.recipe import Batch, Data, Recipe, Scores, Stage, drop
+from training.recipes.reconstruction import WINDOW_HU
+from training.scores import dice
+
+EPOCH = 3 * 2  # steps: 50 slices make two whole batches of 24, in three sizes
+SIZES = (0.75, 1.0, 1.25)
+CLIP = 0.5
+STEP = 32  # pixels of the plane to one of the coarsest map
+SELECT = "lesion Dice"
+NAMES = ("finest map", "finer map", "coarser map", "coarsest map")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `--set` changes. `sizes`: whether a step may have another size than the plane."""
+
+    steps: int = 100 * EPOCH
+    slices: int = 24
+    plane: int = 352
+    lr: float = 1e-4
+    sizes: bool = True
+    validate_every: int = EPOCH
+    validation_cases: int = 50
+    by_heart: bool = False
+    seed: int = 42
+
+
+SCALES: Mapping[str, Plan] = {
+    "paper": Plan(),
+    "small": Plan(steps=600, slices=4, plane=128, validate_every=100, validation_cases=40),
+    "tiny": Plan(
+        steps=12, slices=4, plane=64, lr=1e-3, sizes=False, validate_every=12, validation_cases=4, by_heart=True
+    ),
+}
+
+
+class ClippedAdam(torch.optim.Adam):
+    """Adam whose gradients are cut at CLIP on both sides."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        for group in self.param_groups:
+            nn.utils.clip_grad_value_(group["params"], CLIP)
+        return super().step(closure)  # type: ignore[arg-type]  # torch's overloads say None or a closure, not either
+
+
+def recipe(scale: str, plan: Plan) -> Recipe:
+    item = catalogue.item(30)
+    spec = InputSpec(kind=Kind.SLICES, pixel_mm=None, window_hu=WINDOW_HU, plane=(plan.plane, plan.plane))
+    card = Card(
+        name=f"{item.name}-{scale}",
+        version="1",
+        number=item.number,
+        paper=item.paper,
+        roles=item.roles,
+        outputs=("lesions",),
+        thresholds={"lesion": LESION_LEVEL},
+        architecture="inf-net",
+        input=spec,
+        limits="learned from slices with lesions alone; severity only, no probability; random weights to begin with",
+    )
+    stage = Stage(
+        name="lesions",
+        steps=plan.steps,
+        loss=partial(loss, sizes=plan.sizes),
+        lr=plan.lr,
+        schedule=drop(0.5, 0.1),
+        validate_every=plan.validate_every,
+        optimizer=ClippedAdam,
+    )
+    data = partial(_data, plan=plan, spec=spec)
+    return Recipe(card=card, stages=(stage,), data=data, validate=validate, select=SELECT, seed=plan.seed)
+
+
+def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
+    train, held_out = open_libraries(folder)
+    slices = LabelledSlices(
+        train=train,
+        held_out=held_out,
+        spec=spec,
+        validation_cases=plan.validation_cases,
+        slices=plan.slices,
+        shares={"covid": 1.0},
+        annotated={"covid": 1.0},
+        told_only=True,
+    )
+    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
+
+
+def loss(network: nn.Module, batch: Batch, *, sizes: bool) -> dict[str, Tensor]:
+    image, lesions = batch["image"], batch["lesions"]
+    edges = edges_of(lesions)
+    if sizes:
+        size = SIZES[int(torch.randint(len(SIZES), ()))]
+        pixels = round(image.shape[-1] * size / STEP) * STEP
+        image, lesions, edges = (
+            F.interpolate(m, size=(pixels, pixels), mode="bilinear", align_corners=True)
+            for m in (image, lesions, edges)
+        )
+    maps, edge = network(image)
+    terms = {name: weighted_overlap(maps[:, n : n + 1], lesions) for n, name in enumerate(NAMES)}
+    return terms | {"edges": binary_cross_entropy(edge, edges)}
+
+
+def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
+    """Mean Dice over slices with lesions."""
+    device = next(network.parameters()).device
+    overlaps = []
+    for case in cases:
+        truth = case["lesions"].numpy() > 0.5
+        if truth.any():
+            found = torch.sigmoid(network(case["image"].to(device))[0][:, :1]) > LESION_LEVEL
+            overlaps.append(dice(found.cpu().numpy(), truth))
+    return {SELECT: float(np.mean(overlaps)) if overlaps else float("nan")}

@@ -1,0 +1,118 @@
+"""Recipe of model 17, U-net(R231), which DeepSC-COVID takes ready-made from its authors (Hofmanninger et al., 2020).
+
+What the network is given is theirs: each slice by itself, the box of the body as 256 x 256 pixels, -1024 to 600 HU.
+How it was trained is not said in the papers of this zoo; our choice is the schedule of model 1 (16,000 batches, Adam,
+1e-3 and 1e-4 after half of them), with cross-entropy of background, right and left lung.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from models import catalogue
+from models.cards import Card
+from models.case import InputSpec, Kind, MaskPolicy
+from models.network import LUNG_LEVEL
+from training.datasets.fixed import OneBatch
+from training.datasets.slices import LabelledSlices
+from training.datasets.stored import open_libraries
+from training.recipe import Batch, Data, Recipe, Scores, Stage, drop
+from training.scores import dice
+
+WINDOW_HU = (-1024.0, 600.0)
+SHARES = {"covid": 0.4, "cap": 0.2, "normal": 0.15, "other": 0.25}
+SELECT = "lung Dice"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `--set` changes."""
+
+    steps: int = 16_000
+    slices: int = 30
+    plane: int = 256
+    lr: float = 1e-3
+    validate_every: int = 160
+    validation_cases: int = 30
+    by_heart: bool = False
+    seed: int = 42
+
+
+SCALES: Mapping[str, Plan] = {
+    "paper": Plan(),
+    "small": Plan(steps=600, slices=4, plane=128, validate_every=100, validation_cases=40),
+    "tiny": Plan(steps=12, slices=4, plane=64, validate_every=12, validation_cases=4, by_heart=True),
+}
+
+
+def recipe(scale: str, plan: Plan) -> Recipe:
+    item = catalogue.item(17)
+    spec = InputSpec(
+        kind=Kind.SLICES,
+        pixel_mm=None,
+        window_hu=WINDOW_HU,
+        mask=MaskPolicy.BODY,
+        plane=(plan.plane, plan.plane),
+    )
+    card = Card(
+        name=f"{item.name}-{scale}",
+        version="1",
+        number=item.number,
+        paper=item.paper,
+        roles=item.roles,
+        outputs=("lungs",),
+        thresholds={"lung": LUNG_LEVEL},
+        architecture="r231",
+        input=spec,
+        limits="slice by slice; the sides are those of model 31, not the network's own",
+    )
+    stage = Stage(
+        name="lungs",
+        steps=plan.steps,
+        loss=loss,
+        lr=plan.lr,
+        schedule=drop(0.5, 0.1),
+        validate_every=plan.validate_every,
+    )
+    data = partial(_data, plan=plan, spec=spec)
+    return Recipe(card=card, stages=(stage,), data=data, validate=validate, select=SELECT, seed=plan.seed)
+
+
+def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
+    train, held_out = open_libraries(folder)
+    slices = LabelledSlices(
+        train=train,
+        held_out=held_out,
+        spec=spec,
+        validation_cases=plan.validation_cases,
+        slices=plan.slices,
+        shares=SHARES,
+        annotated={},
+        lesions_first=False,
+    )
+    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
+
+
+def loss(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    return {"cross-entropy": F.cross_entropy(network(batch["image"]), batch["lungs"])}
+
+
+def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
+    """Mean Dice of both lungs together over slices, and how often a pixel of lung is on its side."""
+    device = next(network.parameters()).device
+    overlaps, sides = [], []
+    for case in cases:
+        found = network(case["image"].to(device)).argmax(dim=1).cpu().numpy()
+        truth = case["lungs"].numpy()
+        overlaps.append(dice(found > 0, truth > 0))
+        both = (found > 0) & (truth > 0)
+        if both.any():
+            sides.append(float((found == truth)[both].mean()))
+    return {SELECT: float(np.mean(overlaps)), "side accuracy": float(np.mean(sides)) if sides else float("nan")}
