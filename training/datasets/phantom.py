@@ -146,15 +146,8 @@ class LesionSeries(Phantoms):
                 yield self._series(patient, self.held_out.kinds[index], patient.lungs, None)
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        kinds = [kind for kind in self.shares if kind in self.train.kinds]
-        weights = np.array([self.shares[kind] for kind in kinds])
-        kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        of_kind = [n for n, k in enumerate(self.train.kinds) if k == kind]
-        for _ in range(TRIES):
-            patient = self.train[of_kind[int(rng.integers(len(of_kind)))]]
-            if patient.lungs.any():
-                return self._series(patient, kind, jittered(patient, rng), rng)
-        raise ValueError(f"hardly any patient of kind {kind} has lungs")
+        patient, kind = drawn(self.train, self.shares, rng)
+        return self._series(patient, kind, jittered(patient, rng), rng)
 
     def _series(
         self, patient: Patient, kind: str, box: NDArray[np.bool_], rng: np.random.Generator | None
@@ -183,6 +176,21 @@ class LesionSeries(Phantoms):
             "covid": torch.tensor([float(kind == POSITIVE)]),
             "sizes": torch.tensor([[depth, height, width]]),
         }
+
+
+def drawn(library: Library, shares: Mapping[str, float], rng: np.random.Generator) -> tuple[Patient, str]:
+    """A random patient who has lungs, and the kind, which is drawn first. Raises ValueError where there are none."""
+    kinds = [kind for kind in shares if kind in library.kinds]
+    if not kinds:
+        raise ValueError(f"no patient is of the kinds {', '.join(shares)}: {library.description}")
+    weights = np.array([shares[kind] for kind in kinds])
+    kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+    of_kind = [n for n, k in enumerate(library.kinds) if k == kind]
+    for _ in range(TRIES):
+        patient = library[of_kind[int(rng.integers(len(of_kind)))]]
+        if patient.lungs.any():
+            return patient, kind
+    raise ValueError(f"hardly any patient of kind {kind} has lungs")
 
 
 def volume_of(patient: Patient, hu: NDArray[np.int16] | None = None) -> Volume:
