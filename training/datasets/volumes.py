@@ -1,0 +1,101 @@
+"""Synthetic patients as whole volumes with a class for each task: masked, resampled, standardised by `models.prepare`.
+
+What COVID-MTL's training does to a volume beside that (section 5.1; amounts as its published utils.py has them): the
+box is moved, noise is added, the picture is turned in-plane or flipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.case import InputSpec
+from models.prepare import prepare
+from training.datasets.phantom import Library, Phantoms, joined, volume_of
+from training.datasets.stored import DataError
+from training.recipe import Batch
+
+Labels = Callable[[str, float], Mapping[str, int]]  # kind and affected share of the lungs to class by task
+Move = tuple[int, int, int]
+
+# How far the box is moved from the middle, mm: it starts at 50 to 100 (slices) and at 20 to 80 (rows, columns) where 70
+# is the middle, in steps of 10.
+SLICES_MM, PLANE_MM = np.arange(-20, 31, 10), np.arange(-50, 11, 10)
+NOISE_CHANCE, NOISE_VARIANCE = 0.2, (10.0, 50.0)  # HU^2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifiedVolumes(Phantoms):
+    """Batches: image (N, 1, D, H, W), and class numbers (N,) under the name of each task."""
+
+    labels: Labels
+    tasks: Sequence[str]
+    volumes: int  # per batch, of different patients where there are so many
+    augment: bool = False
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        patients = len(self.train.kinds)
+        chosen = rng.choice(patients, self.volumes, replace=patients < self.volumes)
+        return joined([self._sample(self.train, int(n), rng if self.augment else None) for n in chosen])
+
+    def validation(self) -> Iterator[Batch]:
+        """One patient per batch, prepared as for serving."""
+        for n in self.chosen():
+            yield self._sample(self.held_out, n, None)
+
+    def _sample(self, library: Library, number: int, rng: np.random.Generator | None) -> Batch:
+        patient = library[number]
+        if not patient.lungs.any():
+            raise DataError(f"patient {number} of {library.description} has no lungs: leave him out")
+        moved = (0, 0, 0) if rng is None else drawn_move(rng, _grid_mm(self.spec, patient.spacing_mm))
+        image = prepare(volume_of(patient), self.spec, patient.lungs, moved).image
+        if rng is not None:
+            image = turned(noisy(image, rng, self.spec), rng)
+        affected = float((patient.lesions & patient.lungs).sum() / patient.lungs.sum())
+        classes = self.labels(library.kinds[number], affected)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image))[None, None],
+            **{task: torch.tensor([classes[task]]) for task in self.tasks},
+        }
+
+
+def drawn_move(rng: np.random.Generator, grid_mm: tuple[float, float, float]) -> Move:
+    """Voxels (slice, row, column) by which the box leaves the middle."""
+    s, r, c = (
+        round(int(rng.choice(mm)) / step) for mm, step in zip((SLICES_MM, PLANE_MM, PLANE_MM), grid_mm, strict=True)
+    )
+    return s, r, c
+
+
+def noisy(image: NDArray[np.float32], rng: np.random.Generator, spec: InputSpec) -> NDArray[np.float32]:
+    """One picture in five with Gaussian noise, of 3 to 7 HU."""
+    if rng.random() >= NOISE_CHANCE:
+        return image
+    hu = spec.window_hu[1] - spec.window_hu[0]
+    if spec.mean_sd is not None:
+        hu *= spec.mean_sd[1]
+    level = float(np.sqrt(rng.uniform(*NOISE_VARIANCE))) / hu
+    return image + np.float32(level) * rng.standard_normal(image.shape, dtype=np.float32)
+
+
+def turned(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """In-plane by 90 degrees (3 of 21), 180 (2), or any multiple of 90 (1); flipped along the rows (3); else as it is.
+
+    A plane that is not square is turned by 180 degrees only.
+    """
+    drawn = int(rng.integers(21))
+    quarters = {0: 1, 1: 1, 2: 1, 10: 2, 20: 2, 15: int(rng.integers(4))}.get(drawn, 0)
+    if image.shape[1] != image.shape[2]:
+        quarters -= quarters % 2
+    return np.rot90(image, quarters, axes=(1, 2)) if drawn not in (4, 5, 6) else image[:, ::-1]
+
+
+def _grid_mm(spec: InputSpec, spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+    slices, rows, columns = spacing_mm
+    if spec.pixel_mm is not None:
+        rows = columns = spec.pixel_mm
+    return slices if spec.slice_mm is None else spec.slice_mm, rows, columns
