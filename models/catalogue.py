@@ -24,9 +24,9 @@ LUNGS, TRIAGE = ("lungs",), ("triage",)
 class Configuration:
     """One network of an item: its architecture in `models.zoo`, the constructor's arguments, and its size."""
 
-    architecture: str = ""  # empty: not in the zoo yet
+    architecture: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    parameters: int | None = None
+    parameters: int
     what: str = ""  # sets it apart from the item's other configurations
 
 

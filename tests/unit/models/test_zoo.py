@@ -21,7 +21,6 @@ CONFIGURATIONS = [
     pytest.param(configuration, id=f"{item.number}-{item.name}-{n}")
     for item in ITEMS
     for n, configuration in enumerate(item.configurations)
-    if configuration.architecture
 ]
 
 
@@ -97,4 +96,23 @@ def test_the_list_has_all_36_once() -> None:
     assert catalogue.item(32).name == "thresholding"
     for item in ITEMS:
         assert set(item.roles) <= set(ROLES), item.name
+        assert (item.parameters is not None) == (item.kind == "network"), item.name
         assert item.kind == "network" or not item.configurations, item.name
+
+
+def test_the_list_and_the_zoo_name_the_same() -> None:
+    named = {c.architecture for item in ITEMS for c in item.configurations}
+    assert named == set(ARCHITECTURES)
+    assert set(SAMPLES) == set(ARCHITECTURES)
+    by_number = {item.number: item for item in ITEMS}
+    for name, card in zoo.METHODS.items():
+        if name != "generic-lungs":  # the second reading of 33
+            assert by_number[card.number].name == name
+        assert by_number[card.number].roles == card.roles
+
+
+def test_a_role_of_the_list_can_be_filled() -> None:
+    for item in ITEMS:
+        fills = [ARCHITECTURES[c.architecture] for c in item.configurations]
+        for role in item.roles if fills else ():
+            assert any(getattr(architecture, role) for architecture in fills), item.name
