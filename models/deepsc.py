@@ -1,13 +1,15 @@
 """Models 18, 19 and 20: DeepSC-COVID, and each of its two tasks alone.
 
 Joint learning of 3D lesion segmentation and classification for explainable COVID-19 diagnosis (Wang et al., IEEE
-Transactions on Medical Imaging 2021), section IV. Channels, strides and the quarter weights come from a description of
-the authors' XiaofeiWang2018/CT-COVID (network.py), which has no licence: nothing of it is used.
+Transactions on Medical Imaging 2021), section IV. Channels, strides and the weights of the four scales are those of the
+authors' XiaofeiWang2018/CT-COVID (network.py), which has no licence: none of its code is here. Code Apache-2.0; there
+are no weights of theirs.
 
 Where paper and code differ, the paper is followed: one-channel sigmoid heads (`channels=2` has the code's pair), both
 gradients of the cross-stitch unit, evidence of one class. Where both are silent, or their answer cannot be meant:
 
 - the four stitches begin at 0.8 (own) and 0.2 (other); the code leaves them uninitialised;
+- the classification reads lesion probabilities, the code's logits, of which 0 would not mean "none";
 - a patch's lesions and features enter the classification at the patch's place in the scan, 0 elsewhere; the code
   stretches the patch over the whole scan;
 - the second down unit is the last with a pool: eq. 3 enlarges the coarsest map eightfold, and the stem halves once;
@@ -19,7 +21,7 @@ Model 19 is `tasks="lesions"`, model 20 `tasks="diagnosis"`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +53,15 @@ class Reading:
     encoded: tuple[Tensor, ...] = ()  # what evidence is made of: 64, 128, 256 channels on 1/4, 1/8, 1/16 of the scan
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Whole:
+    """What comes of one scan with all its patches; empty or None where the network has not that task."""
+
+    lesions: list[Tensor]  # probabilities (1, 1, d, h, w), patch by patch
+    classes: Tensor | None = None  # logits (1, 3)
+    encoded: tuple[Tensor, ...] = ()
+
+
 class DeepSC(nn.Module):
     """Lesions of a patch and the class of its scan, each task with its stem, stitched together after it."""
 
@@ -80,22 +91,39 @@ class DeepSC(nn.Module):
         d, h and w are multiples of 8; D, H and W even. `apart`: neither task hears of the other, as while each is
         pre-trained; then, and with one task, places are not needed.
         """
-        if self.tasks != "both":
-            return self._one(patches, scans)
-        if patches is None or scans is None:
-            raise ValueError("two tasks need patches and scans")
-        own_lesion, own_class = self.lesion_stem(patches), self.class_stem(scans)
-        if apart:
-            lesions, scales = self.lesion_net(own_lesion)
-            classes, encoded = self.class_net(own_class, scans.new_zeros(len(scans), 1, *half_deep(scans)))
+        own_lesion = None if self.tasks == "diagnosis" else self.lesion_stem(_given(patches, "patches"))
+        own_class = None if self.tasks == "lesions" else self.class_stem(_given(scans, "scans"))
+        if own_lesion is None or own_class is None or apart:
+            lesions, scales = (None, ()) if own_lesion is None else self.lesion_net(own_lesion)
+            classes, encoded = (None, ()) if own_class is None else self.class_net(own_class, None)
             return Reading(lesions=lesions, scales=scales, classes=classes, encoded=encoded)
-        if places is None:
-            raise ValueError("two tasks need the places of the patches")
-        lesions, scales = self.lesion_net(self.stitched_lesion(own_lesion, own_class, places))
-        drawn = pasted(torch.sigmoid(lesions), places, half_deep(scans))
-        heard = pasted(own_lesion, places, own_class.shape[2:])
+        where = _given(places, "places")
+        lesions, scales = self.lesion_net(self.stitched_lesion(own_lesion, own_class, where))
+        drawn = pasted(torch.sigmoid(lesions), where, half_deep(_given(scans, "scans")))
+        heard = pasted(own_lesion, where, own_class.shape[2:])
         classes, encoded = self.class_net(self.stitched_class(own_class, heard), drawn)
         return Reading(lesions=lesions, scales=scales, classes=classes, encoded=encoded)
+
+    def read(self, scan: Tensor, patches: Iterable[tuple[Tensor, Tensor]], *, apart: bool = False) -> Whole:
+        """One scan (1, 1, D, H, W) with all its patches (1, 1, d, h, w), each with its place (1, 3, 2): lesions of each
+        in turn, and the class from all of them. The patches do not overlap."""
+        own = None if self.tasks == "lesions" else self.class_stem(scan)
+        if self.tasks == "both" and own is not None and not apart:
+            return self._read_together(scan, own, patches)
+        cut_out = () if self.tasks == "diagnosis" else patches
+        likely = [torch.sigmoid(self.lesion_net(self.lesion_stem(patch))[0]) for patch, _ in cut_out]
+        classes, encoded = (None, ()) if own is None else self.class_net(own, None)
+        return Whole(lesions=likely, classes=classes, encoded=encoded)
+
+    def _read_together(self, scan: Tensor, own: Tensor, patches: Iterable[tuple[Tensor, Tensor]]) -> Whole:
+        likely, heard, drawn = [], torch.zeros_like(own), scan.new_zeros(1, 1, *half_deep(scan))
+        for patch, place in patches:
+            features = self.lesion_stem(patch)
+            likely.append(torch.sigmoid(self.lesion_net(self.stitched_lesion(features, own, place))[0]))
+            heard = heard + pasted(features, place, heard.shape[2:])
+            drawn = drawn + pasted(likely[-1], place, drawn.shape[2:])
+        classes, encoded = self.class_net(self.stitched_class(own, heard), drawn)
+        return Whole(lesions=likely, classes=classes, encoded=encoded)
 
     def stitched_lesion(self, own: Tensor, scan: Tensor, places: Tensor) -> Tensor:
         """Features of the patches (N, 32, d/2, h/2, w/2) after they have heard those of the scans (eq. 2)."""
@@ -115,17 +143,6 @@ class DeepSC(nn.Module):
         return [
             (maps * w[:, :, None, None, None]).sum(1, keepdim=True) for maps, w in zip(encoded, weights, strict=True)
         ]
-
-    def _one(self, patches: Tensor | None, scans: Tensor | None) -> Reading:
-        if self.tasks == "lesions":
-            if patches is None:
-                raise ValueError("lesions need patches")
-            lesions, scales = self.lesion_net(self.lesion_stem(patches))
-            return Reading(lesions=lesions, scales=scales)
-        if scans is None:
-            raise ValueError("a diagnosis needs scans")
-        classes, encoded = self.class_net(self.class_stem(scans), None)
-        return Reading(lesions=None, classes=classes, encoded=encoded)
 
 
 class Inception(nn.Module):
@@ -184,6 +201,7 @@ class ClassNet(nn.Module):
 
     def __init__(self, *, with_lesions: bool) -> None:
         super().__init__()
+        self.with_lesions = with_lesions
         if with_lesions:
             self.read_lesions = nn.Conv3d(1, STEM // 2, 1, stride=(1, 2, 2), bias=False)
             self.lesion_weight = nn.Parameter(torch.ones(()))
@@ -192,11 +210,12 @@ class ClassNet(nn.Module):
         self.classify = nn.Linear(sum(ENCODED), CLASSES)
 
     def forward(self, scan: Tensor, lesions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features (N, 32, D/2, H/2, W/2) and lesion probabilities (N, 1, D/2, H, W) to logits (N, 3), and the maps
-        of the three encoders."""
+        """Features (N, 32, D/2, H/2, W/2) and lesion probabilities (N, 1, D/2, H, W), None for no lesions, to logits
+        (N, 3) and the maps of the three encoders."""
         x = self.read_scan(scan)
-        if lesions is not None:
-            x = torch.cat([self.lesion_weight * self.read_lesions(lesions), x], dim=1)
+        if self.with_lesions:
+            seen = torch.zeros_like(x) if lesions is None else self.lesion_weight * self.read_lesions(lesions)
+            x = torch.cat([seen, x], dim=1)
         encoded = []
         for encoder in self.encoders:
             x = encoder(x)
@@ -255,6 +274,12 @@ def _laid(maps: Tensor, own: Tensor, wanted: Tensor, shape: Sequence[int]) -> Te
             part = part * inside.view(*(-1 if a == axis else 1 for a in range(3)))
         laid.append(part)
     return torch.stack(laid)
+
+
+def _given(tensor: Tensor | None, what: str) -> Tensor:
+    if tensor is None:
+        raise ValueError(f"the network needs {what}")
+    return tensor
 
 
 def _lesion(maps: Tensor) -> Tensor:

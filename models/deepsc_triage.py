@@ -19,14 +19,14 @@ from torch import Tensor
 from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import Box
-from models.deepsc import CLASSES, DeepSC, half_deep, pasted
+from models.deepsc import CLASSES, DeepSC
 from models.predict import LungMasks, TriageResult
 from models.prepare import cut, overlap, prepare
 from models.serving import on_volume, spec_of
 from models.volume import Volume
 
-LEVEL = 0.5  # of the lesion map (section 18 of the published code: the more likely of two classes)
-DIAGNOSES = "diagnosis"  # the task in the card's classes; the first class is the one that the score is for
+LEVEL = 0.5  # of the lesion map (the published code's: the more likely of two)
+TASK = "diagnosis"  # the task in the card's classes; the first class is the one that the score is for
 
 Shape = tuple[int, int, int]
 
@@ -43,7 +43,7 @@ class DeepScTriage:
         if self._spec.tile is None or self._spec.overview is None:
             raise BundleError(f"{self.card.name}: the card does not say how large tile and overview are")
         self._tile, self._overview = self._spec.tile, self._spec.overview
-        self._classes = self.card.classes.get(DIAGNOSES, ())
+        self._classes = self.card.classes.get(TASK, ())
         if self._network.tasks != "lesions" and len(self._classes) != CLASSES:
             raise BundleError(f"{self.card.name}: {CLASSES} answers for the classes {self._classes}")
         self._device = torch.device(device)
@@ -63,37 +63,27 @@ class DeepScTriage:
 
     def _read(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32] | None, Tensor | None]:
         """Lesion probabilities on the image and class logits (1, 3), each None where the network has not that task."""
-        network = self._network
+        boxes = [box for box in side_by_side(image.shape, self._tile) if cut(image, box).any()]  # the rest is no lung
         scan = overview(image, self._overview).to(self._device)
-        if network.tasks == "diagnosis":
-            return None, network(None, scan).classes
-        own = network.class_stem(scan) if network.tasks == "both" else None
-        heard = torch.zeros((), device=self._device) if own is None else torch.zeros_like(own)
-        drawn = scan.new_zeros(1, 1, *half_deep(scan))
+        found = self._network.read(scan, (self._patch(image, box) for box in boxes))
+        if self._network.tasks == "diagnosis":
+            return None, found.classes
         likely = np.zeros(image.shape, dtype=np.float32)
-        for box in side_by_side(image.shape, self._tile):
-            patch = cut(image, box)
-            if not patch.any():  # all outside the lungs
-                continue
-            place = place_of(box, image.shape)[None].to(self._device)
-            features = network.lesion_stem(torch.from_numpy(patch)[None, None].to(self._device))
-            told = features if own is None else network.stitched_lesion(features, own, place)
-            found = torch.sigmoid(network.lesion_net(told)[0])
+        for box, part in zip(boxes, found.lesions, strict=True):
             there, here = overlap(box, image.shape)
-            likely[there] = found[0, 0].cpu().numpy()[here]
-            if own is not None:
-                heard += pasted(features, place, own.shape[2:])
-                drawn += pasted(found, place, half_deep(scan))
-        if own is None:
-            return likely, None
-        return likely, network.class_net(network.stitched_class(own, heard), drawn)[0]
+            likely[there] = part[0, 0].cpu().numpy()[here]
+        return likely, found.classes
+
+    def _patch(self, image: NDArray[np.float32], box: Box) -> tuple[Tensor, Tensor]:
+        patch = torch.from_numpy(np.ascontiguousarray(cut(image, box)))[None, None]
+        return patch.to(self._device), place_of(box, image.shape)[None].to(self._device)
 
 
 def overview(image: NDArray[np.float32], shape: Shape) -> Tensor:
     """A scan (slice, row, column) at so many slices, picked, and so many rows and columns: (1, 1, D, H, W)."""
     picked = np.floor((image.shape[0] - 1) / shape[0] * np.arange(shape[0])).astype(np.intp)
     planes = torch.from_numpy(image[picked])[:, None]
-    return F.interpolate(planes, size=shape[1:], mode="bilinear", align_corners=False)[None, :, 0]
+    return F.interpolate(planes, size=shape[1:], mode="bilinear", align_corners=False)[None, None, :, 0]
 
 
 def side_by_side(shape: tuple[int, ...], tile: Shape) -> list[Box]:
