@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from models.cards import Card
 from models.case import Case
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare
-from models.serving import spec_of
+from models.serving import spec_of, stretched
 from models.volume import Volume
 
 # What the classes of a task are called in a card.
@@ -50,7 +51,10 @@ class VolumeTriage:
 
     def _read(self, case: Case) -> Tensor | Mapping[str, Tensor]:
         """Logits (1, K), by task where there are several."""
-        said: Tensor | Mapping[str, Tensor] = self._network(torch.from_numpy(case.image)[None, None].to(self._device))
+        x = torch.from_numpy(np.ascontiguousarray(case.image))[None, None].to(self._device)
+        said: Tensor | Mapping[str, Tensor] = self._network(
+            x if self._spec.resized is None else stretched(x, self._spec.resized)
+        )
         return said
 
     def _by_task(self, said: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.case import InputSpec
 from models.prepare import prepare
+from models.serving import stretched
 from training.datasets.phantom import Library, Phantoms, joined, volume_of
 from training.datasets.stored import DataError
 from training.recipe import Batch
@@ -57,8 +58,9 @@ class ClassifiedVolumes(Phantoms):
             image = turned(noisy(image, rng, self.spec), rng)
         affected = float((patient.lesions & patient.lungs).sum() / patient.lungs.sum())
         classes = self.labels(library.kinds[number], affected)
+        x = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(image))[None, None],
+            "image": x if self.spec.resized is None else stretched(x, self.spec.resized),
             **{task: torch.tensor([classes[task]]) for task in self.tasks},
         }
 
