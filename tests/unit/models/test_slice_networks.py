@@ -1,0 +1,89 @@
+"""Networks of slices and scans: sizes of their parts, subsets of tasks, what sets each apart. Sizes as a whole, shapes,
+gradients and bundles are `test_zoo`'s."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from models.decovnet import DeCoVNet
+from models.inf_net import InfNet
+from models.reconstruction import Cnn8, ThreeTaskNet
+
+
+def parameters(module: nn.Module | None) -> int:
+    assert module is not None
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_the_three_task_net_has_the_parts_of_the_paper() -> None:
+    with torch.device("meta"):
+        network, unet = ThreeTaskNet(), ThreeTaskNet("T2")
+    assert parameters(network.encoder) == parameters(unet.encoder) == 18_842_048
+    assert parameters(network.reconstruction) == parameters(network.segmentation) == 12_189_637
+    assert parameters(network.classification) == 2_236_801
+    assert unet.reconstruction is None
+    assert unet.classification is None
+    convolutions = [m for m in unet.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 10 + 10 + 4
+    cnn = [m for m in Cnn8(plane=64).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(cnn) == 8
+
+
+@pytest.mark.parametrize("tasks", ["", "T3T1", "T1T1", "T4", "T", "T1,T2"])
+def test_tasks_that_are_none_are_refused(tasks: str) -> None:
+    with pytest.raises(ValueError, match="must be some of T1, T2, T3"):
+        ThreeTaskNet(tasks, plane=32, width=1)
+
+
+def test_a_plane_that_cannot_be_halved_is_refused() -> None:
+    with pytest.raises(ValueError, match="five times"):
+        ThreeTaskNet(plane=48, width=1)
+    with pytest.raises(ValueError, match="six times"):
+        Cnn8(plane=96)
+
+
+def test_tasks_are_those_that_were_named() -> None:
+    network = ThreeTaskNet("T1T3", plane=32, width=2)
+    assert list(network(torch.rand(2, 1, 32, 32))) == ["reconstruction", "covid"]
+
+
+def test_decovnet_begins_as_its_shortcuts_and_takes_any_volume() -> None:
+    torch.manual_seed(3)
+    network = DeCoVNet(classes=2).eval()
+    block = network.stages[0]
+    x = torch.rand(1, 16, 4, 6, 6)
+    torch.testing.assert_close(block(x), torch.relu(block.shortcut(x)))
+    with torch.inference_mode():
+        assert network(torch.rand(1, 2, 5, 20, 31)).shape == (1, 2)
+
+
+def test_res2nets_tensors_have_their_published_names() -> None:
+    with torch.device("meta"):
+        names = InfNet().backbone.state_dict()
+    published = {
+        "conv1.0.weight": (32, 3, 3, 3),
+        "conv1.6.weight": (64, 32, 3, 3),
+        "bn1.running_mean": (64,),
+        "layer1.0.convs.2.weight": (26, 26, 3, 3),
+        "layer1.0.downsample.1.weight": (256, 64, 1, 1),
+        "layer3.5.bns.0.bias": (104,),
+        "layer4.2.conv3.weight": (2048, 832, 1, 1),
+    }
+    assert {name: tuple(names[name].shape) for name in published} == published
+    assert not any(name.startswith("layer2.1.downsample") for name in names)
+
+
+def test_covnets_norms_see_one_scan_at_a_time() -> None:
+    pytest.importorskip("monai")
+    from models.covnet import COVNet
+
+    torch.manual_seed(4)
+    network = COVNet().eval()
+    assert not any("running" in name for name in network.state_dict())
+    x = torch.rand(5, 1, 33, 40)
+    with torch.inference_mode():
+        together = network(x, torch.tensor([[3, 33, 40], [2, 33, 40]]))
+        alone = network(x[3:], torch.tensor([[2, 33, 40]]))
+    torch.testing.assert_close(together[1:], alone)
