@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import classical, contour, thresholding, zoo
-from models.bundle import BundleError, load_bundle
+from models.bundle import BundleError, load_bundle, read_card
 from models.cards import Card
+from models.forest import ARCHITECTURE as TREES
 from models.grid import in_plane_shape, regrid_affine, resample_hu, resample_mask
 from models.severity import LEFT, RIGHT
 from models.sides import middle_of, split
@@ -125,12 +126,24 @@ def _from_bundle(
     if not folder.is_dir():
         known = ", ".join(sorted({*zoo.METHODS, *zoo.shipped()}))
         raise UnknownModel(f"{name} is neither a model ({known}) nor the folder of a bundle")
+    if role == "triage" and _holds_trees(folder):
+        from models.radiomic_triage import RadiomicTriage
+
+        return RadiomicTriage.of_bundle(folder)
     bundle = load_bundle(folder, architectures, device)
     architecture = architectures[bundle.card.architecture]
     fill = architecture.lungs if role == "lungs" else architecture.triage
     if fill is None or role not in bundle.card.roles:
         raise UnknownModel(f"{bundle.card.name} cannot fill the role {role}")
     return fill(bundle, device)
+
+
+def _holds_trees(folder: Path) -> bool:
+    """Models 7 and 8, which are no networks. What is wrong with a folder, `load_bundle` says."""
+    try:
+        return read_card(folder).architecture == TREES
+    except BundleError:
+        return False
 
 
 def _on_volume(labels: NDArray[np.uint8], volume: Volume) -> NDArray[np.uint8]:

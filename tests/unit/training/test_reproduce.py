@@ -78,7 +78,7 @@ def test_tables_from_a_feature_table(tmp_path: Path) -> None:
     assert [table.title for table in made] == [table.title for table in PAPERS["covid-mtl"]]
     assert len(said) == 7
     for row in diagnosis.rows[:2]:
-        assert _number(row, "CT AUC") > 0.9, "one feature tells"
+        assert _number(row, "CT AUC") > 0.8, "one feature tells"
         assert _number(row, "CT recall") == pytest.approx(_number(row, "CT accuracy %") / 100, abs=6e-4)
     for row in severity.rows[:2]:
         assert _number(row, "AUC") > 0.7
