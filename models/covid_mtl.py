@@ -6,7 +6,8 @@ published SqueezeNet3D.py, Shift3D.py and COVID-MTL.py (github.com/guoqingbao/CO
 line of it is used). The trunk is the 3-D SqueezeNet v1.1 of Efficient-3DCNNs with a wider squeeze and a stride of 2 on
 every axis of the stem. Chosen here: each task has a linear layer from its 32 channels to its classes without features
 too (the published code takes the 32 channels for logits); the chance of Shift3D is what it says (the published gate
-never shifts at a chance of 1); the transfer averages the trunk's maps over space and puts one linear layer on them.
+never shifts at a chance of 1); the last convolution of a single task is drawn by the connections that enter it; the
+transfer averages the trunk's maps over space and puts one linear layer on them.
 Code Apache-2.0; no weights of theirs are used.
 
 Inputs are lung-masked volumes of one channel on an isotropic grid, standardised: 200 x 250 x 250 voxels in the paper.
@@ -109,7 +110,7 @@ class SqueezeNet3D(nn.Module):
         super().__init__()
         self.trunk = SqueezeTrunk(squeeze, shift=shift)
         self.classifier = nn.Sequential(nn.Dropout(DROPOUT), *_pooled(TRUNK_CHANNELS, classes))
-        he_initialised(self.classifier)
+        he_initialised(self.classifier, mode="fan_in")  # by the two that leave, logits would begin in the tens
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.classifier(self.trunk(x))

@@ -239,8 +239,8 @@ def imagenet(x: Tensor) -> Tensor:
     return (x - mean[:, None, None]) / sd[:, None, None]
 
 
-def he_initialised(module: nn.Module) -> None:
-    """Every convolution's weights drawn as He et al. (ICCV 2015) for ReLU, by the connections that leave a unit."""
+def he_initialised(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") -> None:
+    """Every convolution's weights drawn as He et al. (ICCV 2015) for ReLU, by the connections that leave or enter."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Conv3d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(part.weight, mode=mode, nonlinearity="relu")
