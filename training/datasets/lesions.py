@@ -53,7 +53,7 @@ class Lesions(Phantoms):
 
 @dataclass(frozen=True, kw_only=True)
 class LesionSlices(Lesions):
-    """Batches: image and lesions (N, 1, H, W); lesions are 0 or 1, and NaN in padding."""
+    """Batches: image and lesions (N, 1, H, W); lesions are 0 or 1, and NaN where a slice was padded to the largest."""
 
     slices: int  # per batch
     plane: int = 0  # pixels; 0: zero-padded to the largest slice of the batch

