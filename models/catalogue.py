@@ -323,7 +323,15 @@ _DEEPSC = (
         paper=DEEPSC,
         kind="network",
         roles=TRIAGE,
-        configurations=(Configuration(architecture="unetpp", arguments={"depth": 1}, parameters=100_961),),
+        configurations=(
+            Configuration(architecture="unetpp", arguments={"depth": 1}, parameters=100_961),
+            Configuration(
+                architecture="unetpp",
+                arguments={"deep_supervision": True},
+                parameters=9_041_700,
+                what="as it is trained, together with L4",
+            ),
+        ),
     ),
     Item(
         number=22,

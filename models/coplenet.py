@@ -69,7 +69,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.body(x)
-        return self.weigh(x) * x + x
+        result: Tensor = self.weigh(x) * x + x
+        return result
 
 
 class Pyramid(nn.Module):

@@ -139,7 +139,7 @@ class DeepSC(nn.Module):
 
     def evidence(self, encoded: Sequence[Tensor], classes: Tensor) -> list[Tensor]:
         """Where a scan speaks for its class (N,), eq. 5: (N, 1, ...) on the grid of each encoder, the finest first."""
-        weights = self.class_net.classify.weight[classes].split(ENCODED, dim=1)
+        weights = torch.split(self.class_net.classify.weight[classes], list(ENCODED), dim=1)
         return [
             (maps * w[:, :, None, None, None]).sum(1, keepdim=True) for maps, w in zip(encoded, weights, strict=True)
         ]

@@ -153,7 +153,8 @@ class Recombination(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.join(x))
-        return x * self.channel(x) + x * self.pixel(x)
+        result: Tensor = x * self.channel(x) + x * self.pixel(x)
+        return result
 
 
 def _branch(channels: int, dilations: Sequence[int]) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -128,7 +128,7 @@ class ResNet34Stages(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        whole = _monai_resnet("resnet34", channels, None)
+        whole: Any = _monai_resnet("resnet34", channels, None)
         self.first = nn.Sequential(whole.conv1, whole.bn1, nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
         self.stages = nn.ModuleList([whole.layer1, whole.layer2, whole.layer3, whole.layer4])
 
@@ -196,13 +196,23 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     """The way up of a U-Net: `up` doubles the map and brings it to as many channels as the skip has, which is
-    concatenated; then a block. `outs`: channels that leave each step, the coarsest first; as the skip's by default.
+    concatenated, first or last; then a block. `outs`: channels that leave each step, the coarsest first; as the skip's
+    by default.
 
     From the encoder's maps to (N, outs[-1], H, W).
     """
 
-    def __init__(self, widths: Sequence[int], up: Block, block: Block, outs: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        up: Block,
+        block: Block,
+        outs: Sequence[int] | None = None,
+        *,
+        skip_first: bool = True,
+    ) -> None:
         super().__init__()
+        self.skip_first = skip_first
         skips = list(reversed(widths[:-1]))
         leaving = skips if outs is None else list(outs)
         entering = [widths[-1], *leaving[:-1]]
@@ -212,7 +222,8 @@ class Decoder(nn.Module):
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         x = levels[-1]
         for up, block, skip in zip(self.ups, self.blocks, reversed(levels[:-1]), strict=True):
-            x = block(torch.cat([skip, up(x)], dim=1))
+            raised = up(x)
+            x = block(torch.cat([skip, raised] if self.skip_first else [raised, skip], dim=1))
         return x
 
 

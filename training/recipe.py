@@ -81,6 +81,8 @@ class Recipe:
     select: str  # the validation score of which the highest is kept
     seed: int
     fit: Callable[[Recipe, nn.Module, Data, loop.Run], loop.Fitted] = loop.fit
+    # What is kept of the trained network, by the folder's name, where it is not the network itself as "bundle".
+    bundles: Callable[[Card, nn.Module], Mapping[str, tuple[Card, nn.Module]]] | None = None
 
 
 class Module(Protocol):

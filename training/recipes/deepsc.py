@@ -1,0 +1,25 @@
+"""Recipe of model 18, DeepSC-COVID (Wang et al., sections IV-E and V-A): both tasks apart, then together. What it
+shares with models 19 and 20 is in `training.deepsc`, and so are the sources of its constants."""
+
+from __future__ import annotations
+
+from training import deepsc
+from training.deepsc import JointPlan
+from training.recipe import Recipe
+
+SCALES = deepsc.scales(JointPlan, small={"joint_steps": 200}, tiny={"joint_steps": 8})
+
+
+def recipe(scale: str, plan: JointPlan) -> Recipe:
+    arguments = {"cross_stitch": plan.cross_stitch, "channels": plan.channels}
+    first = deepsc.stage(plan, "apart", plan.steps, plan.lr, apart=True)
+    second = deepsc.stage(
+        plan,
+        "together",
+        plan.joint_steps,
+        plan.joint_lr,
+        apart=False,
+        task_aware=plan.task_aware,
+        multi_scale=plan.multi_scale,
+    )
+    return deepsc.recipe(18, scale, plan, "both", arguments, first, second)

@@ -1,0 +1,15 @@
+"""Recipe of model 19, DeepSC-COVID without its classification (Wang et al., section V-D): the first stage of model 18.
+What it shares is in `training.deepsc`."""
+
+from __future__ import annotations
+
+from training import deepsc
+from training.deepsc import LesionPlan
+from training.recipe import Recipe
+
+SCALES = deepsc.scales(LesionPlan, small={"steps": 600}, tiny={})
+
+
+def recipe(scale: str, plan: LesionPlan) -> Recipe:
+    stage = deepsc.stage(plan, "lesions", plan.steps, plan.lr, apart=True)
+    return deepsc.recipe(19, scale, plan, "lesions", {"channels": plan.channels}, stage)
