@@ -11,18 +11,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
 from models import zoo
 from models.bundle import save_bundle
+from models.cards import Card
 from training.loop import LAST, Fitted, Progress, Run, TrainingError
 from training.recipe import Data, Module, Recipe
 
 MANIFEST, BUNDLE = "manifest.json", "bundle"
 TOGETHER = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")  # versions that decide what comes out
+
+
+class Described(Protocol):
+    """What a manifest says of the data."""
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +58,7 @@ def prepared(name: str, scale: str, changes: Sequence[str] = ()) -> tuple[Recipe
     module = cast(Module, importlib.import_module(f"training.recipes.{name.replace('-', '_')}"))
     if scale not in module.SCALES:
         raise TrainingError(f"{name} has no scale {scale}; there are {', '.join(module.SCALES)}")
-    plan = _changed(module.SCALES[scale], changes)
+    plan = changed(module.SCALES[scale], changes)
     return module.recipe(scale, plan), asdict(plan)
 
 
@@ -65,6 +76,10 @@ def train(
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Follow the recipe and write out/bundle. Raises TrainingError where the folder holds another training."""
+    from training import trees
+
+    if name in trees.METHODS:  # no network: nothing to resume, watch or stop
+        return trees.train(name, scale=scale, changes=changes, data=data, out=out)
     recipe, plan = prepared(name, scale, changes)
     if (out / LAST).exists() and not resume:
         raise TrainingError(f"{out} holds a training; resume it, or choose another folder")
@@ -80,11 +95,15 @@ def train(
     network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
     run = Run(folder=out, device=device, resume=resume, workers=workers, watch=watch, stop=stop)
     fitted = recipe.fit(recipe, network, samples, run)
-    bundle = _bundled(out / BUNDLE, recipe, network, samples, fitted, described) if fitted.finished else None
+    if fitted.finished:
+        kept = recipe.bundles(recipe.card, network) if recipe.bundles else {BUNDLE: (recipe.card, network)}
+        for folder, (card, part) in kept.items():
+            _bundled(out / folder, card, part, samples, fitted, described)
+    bundle = out / BUNDLE if fitted.finished else None
     return Trained(bundle=bundle, scores=fitted.scores, best_step=fitted.best_step)
 
 
-def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Data, device: str) -> dict[str, Any]:
+def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Described, device: str) -> dict[str, Any]:
     """Everything that decides what comes out, as JSON."""
     commit, changed = _commit()
     return {
@@ -101,16 +120,16 @@ def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Data, device:
 
 
 def _bundled(
-    folder: Path, recipe: Recipe, network: torch.nn.Module, data: Data, fitted: Fitted, described: Mapping[str, Any]
-) -> Path:
+    folder: Path, card: Card, network: torch.nn.Module, data: Data, fitted: Fitted, described: Mapping[str, Any]
+) -> None:
     scores = {name: round(value, 4) for name, value in fitted.scores.items() if math.isfinite(value)}
-    card = replace(recipe.card, synthetic=data.synthetic, training_data=data.description, scores=scores)
+    card = replace(card, synthetic=data.synthetic, training_data=data.description, scores=scores)
     save_bundle(folder, card, {name: t.cpu() for name, t in network.state_dict().items()})
     (folder / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return folder
 
 
-def _changed(plan: Any, changes: Sequence[str]) -> Any:
+def changed(plan: Any, changes: Sequence[str]) -> Any:
+    """The plan with its fields set from words "key=value". Raises TrainingError naming what is wrong."""
     fields = asdict(plan)
     for change in changes:
         key, equals, text = change.partition("=")
