@@ -28,7 +28,7 @@ class R231(nn.Module):
         widths = [width * 2**level for level in range(LEVELS)]
         pair = partial(ConvPair, norm="after")
         self.encoder = Encoder(1, widths, pair, nn.AvgPool2d(2))
-        self.decoder = Decoder(widths, _up, pair)
+        self.decoder = Decoder(widths, _up, pair, skip_first=False)
         self.head = nn.Conv2d(width, CLASSES, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import nn
 
 from models.decovnet import DeCoVNet
 from models.inf_net import InfNet
+from models.keymaps import renamed
+from models.r231 import R231
 from models.reconstruction import Cnn8, ThreeTaskNet
 
 
@@ -81,9 +83,37 @@ def test_covnets_norms_see_one_scan_at_a_time() -> None:
 
     torch.manual_seed(4)
     network = COVNet().eval()
-    assert not any("running" in name for name in network.state_dict())
+    names = set(network.state_dict())
+    assert not any("running" in name for name in names)
+    assert {"resnet.conv1.weight", "resnet.layer1.0.downsample.0.weight", "resnet.layer4.2.bn3.bias"} <= names
     x = torch.rand(5, 1, 33, 40)
     with torch.inference_mode():
         together = network(x, torch.tensor([[3, 33, 40], [2, 33, 40]]))
         alone = network(x[3:], torch.tensor([[2, 33, 40]]))
     torch.testing.assert_close(together[1:], alone)
+
+
+def published_r231() -> dict[str, torch.Tensor]:
+    """Names as lungmask's network has them, branches included that it never uses."""
+    blocks = [f"down_path.{level}.block" for level in range(5)] + [f"up_path.{n}.conv_block.block" for n in range(4)]
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = [f"{b}.{n}.{part}" for b in blocks for n in (0, 3) for part in ("weight", "bias")]
+    names += [f"{b}.{n}.{part}" for b in blocks for n in (2, 5) for part in norm]
+    names += [f"up_path.{n}.up.1.{part}" for n in range(4) for part in ("weight", "bias")]
+    names += ["last.weight", "last.bias", "down_path.2.residual_input_conv.weight", "up_path.0.residual_batchnorm.bias"]
+    return {name: torch.zeros(1) for name in names}
+
+
+def test_published_names_become_the_zoos() -> None:
+    with torch.device("meta"):
+        assert set(renamed("r231", published_r231())) == set(R231().state_dict())
+        ours = set(InfNet().state_dict())
+    published = {name.removeprefix("backbone."): torch.zeros(1) for name in ours if name.startswith("backbone.")}
+    assert set(renamed("inf-net", published | {"fc.weight": torch.zeros(1)})) <= ours
+    torchvision = ("conv1.weight", "layer1.0.downsample.1.running_var", "layer4.2.bn3.bias", "fc.bias")
+    named = renamed("covnet", {name: torch.zeros(1) for name in torchvision})
+    assert list(named) == [f"resnet.{name}" for name in torchvision[:-1]]
+    with pytest.raises(ValueError, match="no published names"):
+        renamed("cnn8", {})
+    with pytest.raises(ValueError, match=r"stem\.weight is no published name"):
+        renamed("r231", {"stem.weight": torch.zeros(1)})
