@@ -134,7 +134,7 @@ def load_forest(folder: Path) -> Forest:
     card = read_card(folder)
     if card.architecture != ARCHITECTURE:
         raise BundleError(f"{folder.name}: {card.architecture!r} is no bundle of trees")
-    arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder).items()}
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in read_tensors(folder).items()}
     try:
         low, high = arrays.pop("low"), arrays.pop("high")
         if "text" in arrays:
