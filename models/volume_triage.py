@@ -13,6 +13,7 @@ from models.cards import Card
 from models.case import Case
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare
+from models.radiomics import of_volume
 from models.serving import spec_of, stretched
 from models.volume import Volume
 
@@ -42,7 +43,9 @@ class VolumeTriage:
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
         """Raises ValueError where there are no lungs."""
         case = prepare(volume, self._spec, lungs.labels > 0)
-        said = self._read(case)
+        return self._result(self._read(case))
+
+    def _result(self, said: Tensor | Mapping[str, Tensor]) -> TriageResult:
         likely = {task: self._likely(task, logits) for task, logits in self._by_task(said).items()}
         every = {name: p for classes in likely.values() for name, p in classes.items()}
         probability = next((every[name] for name in POSITIVE if name in every), None)
@@ -51,11 +54,12 @@ class VolumeTriage:
 
     def _read(self, case: Case) -> Tensor | Mapping[str, Tensor]:
         """Logits (1, K), by task where there are several."""
-        x = torch.from_numpy(np.ascontiguousarray(case.image))[None, None].to(self._device)
-        said: Tensor | Mapping[str, Tensor] = self._network(
-            x if self._spec.resized is None else stretched(x, self._spec.resized)
-        )
+        said: Tensor | Mapping[str, Tensor] = self._network(self._input(case))
         return said
+
+    def _input(self, case: Case) -> Tensor:
+        x = torch.from_numpy(np.ascontiguousarray(case.image))[None, None].to(self._device)
+        return x if self._spec.resized is None else stretched(x, self._spec.resized)
 
     def _by_task(self, said: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return said if isinstance(said, Mapping) else {next(iter(self.card.classes)): said}
@@ -65,3 +69,16 @@ class VolumeTriage:
         if len(names) != logits.shape[1]:
             raise BundleError(f"{self.card.name}: {logits.shape[1]} answers for the classes {names} of {task}")
         return dict(zip(names, torch.softmax(logits[0], dim=0).tolist(), strict=True))
+
+
+class MeasuredTriage(VolumeTriage):
+    """For COVID-MTL, which may be given the radiomic features of the lungs beside the volume."""
+
+    @torch.inference_mode()
+    def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
+        """Raises ValueError where there are no lungs, or more of them than can be measured."""
+        if getattr(self._network, "features", None) is None:
+            return super().triage(volume, lungs)
+        case = prepare(volume, self._spec, lungs.labels > 0)
+        features = torch.tensor([list(of_volume(volume, lungs.labels > 0).values())], device=self._device)
+        return self._result(self._network(self._input(case), features))

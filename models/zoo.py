@@ -112,7 +112,7 @@ def architectures() -> Mapping[str, Architecture]:
     from models.slice_pool import SlicePoolNet
     from models.slicewise import SliceLungs, SliceTriage, classes, finest_map, one_score, three_tasks
     from models.unetpp import UNetPlusPlus
-    from models.volume_triage import VolumeTriage
+    from models.volume_triage import MeasuredTriage, VolumeTriage
 
     return {
         "lungs-unet": Architecture(network=LungsUNet, lungs=NetworkLungs),
@@ -128,7 +128,7 @@ def architectures() -> Mapping[str, Architecture]:
         "fss": Architecture(network=FewShotNet, triage=partial(LesionTriage, likely=from_supports)),
         "resnet3d": Architecture(network=ResNet3D, triage=VolumeTriage),
         "squeezenet3d": Architecture(network=SqueezeNet3D, triage=VolumeTriage),
-        "covid-mtl": Architecture(network=CovidMTL, triage=VolumeTriage),
+        "covid-mtl": Architecture(network=CovidMTL, triage=MeasuredTriage),
         "covid-mtl-transfer": Architecture(network=CovidMTLTransfer, triage=VolumeTriage),
         "resnet50": Architecture(network=ResNet50, triage=partial(SliceTriage, read=classes)),
         "covnet": Architecture(network=COVNet, triage=StackTriage),

@@ -24,8 +24,9 @@ from models.cards import Card
 from models.case import InputSpec, Kind, MaskPolicy
 from models.volume_triage import CT_CLASSES, NAT_CLASSES, SEVERITIES
 from training.datasets.fixed import OneBatch
+from training.datasets.measured import feature_table
 from training.datasets.simulated_labels import simulated_labels
-from training.datasets.stored import open_libraries
+from training.datasets.stored import TRAIN, VALIDATION, open_libraries
 from training.datasets.volumes import ClassifiedVolumes
 from training.losses import class_cross_entropy, random_weights, uncertainty_weighted
 from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine
@@ -113,6 +114,7 @@ def recipe(
     arguments: Mapping[str, Any],
     tasks: Sequence[str],
     stages: Sequence[Stage],
+    features: bool = False,
 ) -> Recipe:
     item = catalogue.item(number)
     spec = InputSpec(
@@ -141,7 +143,7 @@ def recipe(
     return Recipe(
         card=card,
         stages=tuple(stages),
-        data=partial(_data, plan=plan, spec=spec, tasks=tasks),
+        data=partial(_data, plan=plan, spec=spec, tasks=tasks, features=features),
         validate=partial(validate, tasks=tasks),
         select=SELECT,
         seed=plan.seed,
@@ -194,7 +196,7 @@ def floored_cosine(done: float) -> float:
 
 def loss(network: nn.Module, batch: Batch, *, tasks: Sequence[str], weighting: Weighting) -> dict[str, Tensor]:
     """The weighted cross-entropy of each task."""
-    said = by_task(network(batch["image"]), tasks)
+    said = answers(network, batch, tasks)
     losses = torch.stack([class_cross_entropy(said[task], batch[task]) for task in tasks])
     if weighting == "uncertainty":
         weighted = uncertainty_weighted(losses, network.get_parameter("log_variance"))
@@ -205,8 +207,10 @@ def loss(network: nn.Module, batch: Batch, *, tasks: Sequence[str], weighting: W
     return dict(zip(tasks, weighted, strict=True))
 
 
-def by_task(said: Tensor | Mapping[str, Tensor], tasks: Sequence[str]) -> Mapping[str, Tensor]:
-    """The logits of a network with one task, or with several, by task."""
+def answers(network: nn.Module, batch: Batch, tasks: Sequence[str]) -> Mapping[str, Tensor]:
+    """The logits of a network with one task, or with several, by task; it is given features where there are any."""
+    given = [batch[name] for name in ("image", "features") if name in batch]
+    said: Tensor | Mapping[str, Tensor] = network(*given)
     return said if isinstance(said, Mapping) else {tasks[0]: said}
 
 
@@ -217,7 +221,7 @@ def validate(network: nn.Module, cases: Iterable[Batch], *, tasks: Sequence[str]
     likely: dict[str, list[list[float]]] = {task: [] for task in tasks}
     truth: dict[str, list[int]] = {task: [] for task in tasks}
     for case in cases:
-        said = by_task(network(case["image"].to(device)), tasks)
+        said = answers(network, {name: t.to(device) for name, t in case.items()}, tasks)
         for task in tasks:
             likely[task] += torch.softmax(said[task], dim=1).tolist()
             truth[task] += case[task].tolist()
@@ -238,7 +242,7 @@ def mean_of(values: Sequence[float]) -> float:
     return float(np.mean(computed)) if computed else float("nan")
 
 
-def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str]) -> Data:
+def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str], features: bool) -> Data:
     train, held_out = open_libraries(folder)
     volumes = ClassifiedVolumes(
         train=train,
@@ -249,5 +253,8 @@ def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str]) ->
         tasks=tasks,
         volumes=plan.volumes,
         augment=plan.augment,
+        features=(feature_table(folder / TRAIN, train), feature_table(folder / VALIDATION, held_out))
+        if features
+        else None,
     )
     return OneBatch(of=volumes) if plan.by_heart else volumes

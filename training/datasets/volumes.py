@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.case import InputSpec
 from models.prepare import prepare
 from models.serving import stretched
+from training.datasets.measured import Table
 from training.datasets.phantom import Library, Phantoms, joined, volume_of
 from training.datasets.stored import DataError
 from training.recipe import Batch
@@ -31,12 +32,14 @@ NOISE_CHANCE, NOISE_VARIANCE = 0.2, (10.0, 50.0)  # HU^2
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifiedVolumes(Phantoms):
-    """Batches: image (N, 1, D, H, W), and class numbers (N,) under the name of each task."""
+    """Batches: image (N, 1, D, H, W), class numbers (N,) under the name of each task, and features (N, F) where there
+    are any."""
 
     labels: Labels
     tasks: Sequence[str]
     volumes: int  # per batch, of different patients where there are so many
     augment: bool = False
+    features: tuple[Table, Table] | None = None  # of those trained on, and of those held out
 
     def batch(self, rng: np.random.Generator) -> Batch:
         patients = len(self.train.kinds)
@@ -59,7 +62,12 @@ class ClassifiedVolumes(Phantoms):
         affected = float((patient.lesions & patient.lungs).sum() / patient.lungs.sum())
         classes = self.labels(library.kinds[number], affected)
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+        beside: dict[str, torch.Tensor] = {}
+        if self.features is not None:
+            table = self.features[0] if library is self.train else self.features[1]
+            beside["features"] = torch.from_numpy(table[number : number + 1])
         return {
+            **beside,
             "image": x if self.spec.resized is None else stretched(x, self.spec.resized),
             **{task: torch.tensor([classes[task]]) for task in self.tasks},
         }
