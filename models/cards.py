@@ -28,6 +28,9 @@ class Card:
     training_data: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     limits: str = ""
+    # What of `models.familiar` was measured over the patients of training and choosing: lowest and highest. A study
+    # outside is flagged, or not analysed.
+    familiar: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     architecture: str = ""  # a name of the zoo; empty for a method without weights
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the architecture's constructor
     input: InputSpec | None = None
@@ -58,6 +61,7 @@ class Card:
                 spec = InputSpec(kind=kind, mask=mask, window_hu=(low, high), **spec)
             for name in ("roles", "outputs"):
                 fields[name] = tuple(fields[name])
-            return cls(input=spec, **fields)
+            familiar = {name: (float(low), float(high)) for name, (low, high) in fields.pop("familiar", {}).items()}
+            return cls(familiar=familiar, input=spec, **fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a model card: {error}") from error
