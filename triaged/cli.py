@@ -180,6 +180,16 @@ def print_worklist(items: Sequence[dict[str, object]]) -> None:
     _table(("#", "patient", "accession", "tier", "state", "%", "grade", "why"), [[i[k] for k in keys] for i in items])
 
 
+def print_demonstration(items: Sequence[dict[str, object]]) -> None:
+    """The demonstration's list as a table: what was drawn beside what was found, and the place without AI."""
+    keys = ("position", "baseline_position", "kind", "true_affected_percent", "affected_percent", "ct_grade")
+    names = ("#", "without AI", "drawn", "drawn %", "found %", "grade", "score", "why")
+    scores = [i["covid_probability"] for i in items]
+    told = [None if not isinstance(p, float) else f"{p:.2f}" for p in scores]  # a score is no percentage
+    rows = [[*(i[k] for k in keys), score, i["reason"]] for i, score in zip(items, told, strict=True)]
+    _table(names, rows)
+
+
 @app.command()
 def read(
     config: ConfigPath,
@@ -521,7 +531,7 @@ def demo(
         if as_json:
             _print_json(report.as_json())
         else:
-            print_worklist(report.after)
+            print_demonstration(report.listed())
         if not exit_when_done:
             say(f"\nThe board: {demonstration.board_url}   (Ctrl-C ends the demonstration)")
             demonstration.wait()
