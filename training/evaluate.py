@@ -7,47 +7,22 @@ and an ordering is claimed only where the interval of the paired difference leav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.pipeline import Pipeline, Prediction
-from models.refusal import NotAVolume
-from models.severity import LEFT, RIGHT, severity
-from models.volume import Volume
-from training.phantom.case import Rendered
-from training.scores import RESAMPLES, Indices, Score, auc_score, dice, interval, roc_auc, spearman
+from models.pipeline import Pipeline
+from training.measure import Case, Measured
+from training.scores import RESAMPLES, Indices, Score, auc_score, interval, roc_auc, spearman
 from training.tables import markdown
 
 COVID, NORMAL = "covid", "normal"
 OTHERS = ("cap", "atelectasis")  # what the papers set against COVID-19 beside the healthy (P-TRI: not nodules)
 FOLDS = 5
 REFERENCE = "true lesion descriptors (logistic regression)"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HeldOut:
-    """One case with its exact truth. `kind` is "covid", "cap", "atelectasis", "normal" or another pathology's name."""
-
-    name: str
-    kind: str
-    volume: Volume
-    labels: NDArray[np.uint8]  # 0, RIGHT, LEFT
-    lesions: NDArray[np.bool_]
-    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the true lesions, for the reference row
-
-
-def held_out(name: str, kind: str, shown: Rendered, descriptors: Mapping[str, float] | None = None) -> HeldOut:
-    """A scanned phantom as a case."""
-    truth = shown.truth
-    labels = np.zeros(shown.volume.shape, np.uint8)
-    labels[truth.right_lung], labels[truth.left_lung] = RIGHT, LEFT
-    lesions = truth.right_lesion | truth.left_lesion
-    return HeldOut(
-        name=name, kind=kind, volume=shown.volume, labels=labels, lesions=lesions, descriptors=descriptors or {}
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +36,13 @@ class Contender:
     def pipeline(self, device: str = "cpu") -> Pipeline:
         return Pipeline(lungs=self.lungs, triage=self.triage, device=device)
 
+    @property
+    def words(self) -> str:
+        """Its models by name; of a bundle elsewhere the name of its folder alone."""
+        return f"lungs by `{Path(self.lungs).name}`, triage by `{Path(self.triage).name}`"
+
 
 CLASSICAL = Contender(label="thresholding", lungs="classical-lungs", triage="thresholding")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What one pipeline made of one case. nan: the model does not say. A refused case has found nothing, as it would
-    stay where it stood in the list."""
-
-    lung_dice: float
-    lesion_dice: float
-    fraction: float  # affected, of the worse lung
-    score: float  # the probability; of a model that gives none, the fraction (MODELS.md 36)
-    refused: bool = False
-
-    @property
-    def severity(self) -> float:
-        return self.score if np.isnan(self.fraction) else self.fraction
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What remains of a held-out case once its volume is gone."""
-
-    name: str
-    kind: str
-    fraction: float
-    descriptors: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,53 +132,20 @@ METRICS: dict[str, Metric] = {
 NO_SCORE = Score(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
 
 
-def evaluate(
-    cases: Iterable[HeldOut],
+def summary(
     contenders: Sequence[Contender],
+    cases: Sequence[Case],
+    measured: Sequence[Sequence[Measured]],
     *,
-    baseline: Contender = CLASSICAL,
-    device: str = "cpu",
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Evaluation:
-    """Run the baseline and every contender over the cases, one case in memory at a time.
-
-    Raises UnknownModel or BundleError where a pipeline cannot be made, before any case is drawn.
-    """
-    everyone = [baseline, *contenders]
-    pipelines = [contender.pipeline(device) for contender in everyone]
-    kept: list[Case] = []
-    measured: list[list[Measured]] = [[] for _ in everyone]
-    for case in cases:
-        truth = severity(case.labels, case.lesions, case.volume.voxel_ml).fraction
-        kept.append(Case(name=case.name, kind=case.kind, fraction=truth, descriptors=case.descriptors))
-        for found, pipeline in zip(measured, pipelines, strict=True):
-            found.append(measure(pipeline, case))
-    kinds = [case.kind for case in kept]
+    """Sum up what was measured: one sequence per contender, the baseline first, in the order of the cases."""
+    kinds = [case.kind for case in cases]
     return Evaluation(
         cases={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-        rows=tuple(_row(c, m, measured[0], kept, seed, resamples) for c, m in zip(everyone, measured, strict=True)),
-        reference=_reference(kept, seed),
-    )
-
-
-def measure(pipeline: Pipeline, case: HeldOut) -> Measured:
-    """One case through one pipeline."""
-    try:
-        found = pipeline.run(case.volume)
-    except NotAVolume:
-        return Measured(lung_dice=0.0, lesion_dice=0.0, fraction=0.0, score=0.0, refused=True)
-    return measured_of(found, case)
-
-
-def measured_of(found: Prediction, case: HeldOut) -> Measured:
-    """A prediction held against the truth."""
-    fraction = float("nan") if found.severity is None else found.severity.fraction
-    return Measured(
-        lung_dice=dice(found.labels > 0, case.labels > 0),
-        lesion_dice=float("nan") if found.lesions is None else dice(found.lesions, case.lesions),
-        fraction=fraction,
-        score=fraction if found.probability is None else found.probability,
+        rows=tuple(_row(c, m, measured[0], cases, seed, resamples) for c, m in zip(contenders, measured, strict=True)),
+        reference=_reference(cases, seed),
     )
 
 

@@ -458,6 +458,48 @@ def train(
 
 
 @app.command()
+def evaluate(
+    bundles: Annotated[
+        list[str] | None,
+        typer.Argument(help="Bundles (folders, or names that ship), or LABEL=LUNGS,TRIAGE. None: what ships."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="phantom: synthetic cases that were held out, drawn as needed.")
+    ] = "phantom",
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Keep measurements here; what is there is not repeated.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="A Markdown file, whose section on this is written anew.")
+    ] = None,
+    lungs: Annotated[str | None, typer.Option(help="Model for the lungs of bundles that have none.")] = None,
+    cases: Annotated[
+        int | None, typer.Option(min=1, help="Fewer or more cases than the data set's own number.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep drawn cases in this folder, about 8 MB each.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ...")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Hold models against cases with known truth, beside thresholding on the same cases."""
+    from models.bundle import BundleError
+    from models.predict import UnknownModel
+    from training.contenders import contenders
+    from training.evaluation import CannotEvaluate, Settings, run
+
+    settings = Settings(data=data, out=out_dir, results=results, cases=cases, keep=keep, workers=workers, device=device)
+    try:
+        with err.status("preparing") as bar:
+            done = run(contenders(bundles or [], lungs), settings, lambda n, of: bar.update(f"{n} of {of} cases"))
+    except (CannotEvaluate, UnknownModel, BundleError, ValueError) as error:
+        _fail(str(error))
+    if as_json:
+        _print_json(done.as_dict())
+    else:
+        print(done.as_markdown())
+
+
+@app.command()
 def phantom(
     out_dir: Annotated[Path, typer.Option("--out", help="Write below this folder.")],
     cases: Annotated[int, typer.Option(min=1, help="How many patients.")] = 8,
