@@ -114,4 +114,4 @@ def _noise_hu(hu: NDArray[np.float32], lungs: NDArray[np.bool_]) -> float | None
         return None
     difference = np.abs(hu[..., 1:] - hu[..., :-1])[pairs]
     # 0.6745: the median of |x| of a normal distribution in its deviations; sqrt 2: two pixels make the difference.
-    return float(np.median(difference)) / 0.6745 / 2.0**0.5
+    return float(np.median(difference) / (0.6745 * np.sqrt(2.0)))
