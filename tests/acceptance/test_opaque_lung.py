@@ -55,7 +55,9 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WrittenStudy]
 def test_an_opaque_lung_is_never_ranked_low_in_silence(
     models: tuple[str, str], studies: dict[str, WrittenStudy], tmp_path: Path
 ) -> None:
-    config = settings(tmp_path, f'[analysis]\nlungs = "{models[0]}"\ntriage = "{models[1]}"')
+    config = settings(tmp_path)
+    filled = config.analysis.model_copy(update={"lungs": models[0], "triage": models[1]})
+    config = config.model_copy(update={"analysis": filled})
     with Store(config.database) as store:
         house = House(config, store, Counting(config))
         for study in studies.values():
