@@ -24,7 +24,7 @@ SOFT_HU = (0.0, 100.0)  # muscle, heart and liver, with some contrast
 SMOOTH_PX = 5  # soft tissue is told by its surroundings, or noise would cut off its own tails
 LEAST_SOFT_PX = 2000  # fewer pairs of pixels measure no noise
 UNDECIDED = (0.1, 0.9)  # a probability between is no answer
-# The ends of a range are two of some sixty patients; the next patient of the same kind lies beyond them easily.
+# The ends of a range are two of some forty patients; the next patient of the same kind lies beyond them easily.
 MARGIN = 0.25  # of the width, at each end
 FAR = 1.0  # widths beyond the range: another kind of image, no answer is better than any
 

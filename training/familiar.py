@@ -16,7 +16,7 @@ from models.severity import RIGHT
 from training.datasets.phantom import Library, Patient, Phantoms, volume_of
 from training.recipe import Data
 
-PATIENTS = 60  # half of them of each library; more take minutes and move the ends of a range little
+PATIENTS = 40  # half of them of each library; more take minutes and move the ends of a range little
 
 
 def measured(data: Data, card: Card, network: torch.nn.Module) -> dict[str, tuple[float, float]]:
