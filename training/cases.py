@@ -16,13 +16,14 @@ from training.phantom.case import Rendered
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
-    """One case with its exact truth. `kind` is "covid", "cap", "atelectasis", "normal" or another pathology's name."""
+    """One case with its truth. `kind` is "covid", "cap", "atelectasis", "normal" or another pathology's name; `labels`
+    or `lesions` None: the data set does not say, and nothing is computed that would need it."""
 
     name: str
     kind: str
     volume: Volume
-    labels: NDArray[np.uint8]  # 0, RIGHT, LEFT
-    lesions: NDArray[np.bool_]
+    labels: NDArray[np.uint8] | None  # 0, RIGHT, LEFT
+    lesions: NDArray[np.bool_] | None
     descriptors: Mapping[str, float] = field(default_factory=dict)  # of the true lesions, for the reference row
     groups: Mapping[str, str] = field(default_factory=dict)  # what it belongs to, by what: {"kernel": "FC51", ...}
 
@@ -37,6 +38,9 @@ class Cases(Protocol):
     @property
     def description(self) -> str:
         """What it is, in one line."""
+
+    @property
+    def synthetic(self) -> bool: ...
 
     def __len__(self) -> int: ...
 

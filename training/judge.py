@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -45,17 +46,19 @@ def judge(
     device: str = "cpu",
     workers: int = 1,
     keep: Path | None = None,
+    surfaces: bool = False,
     progress: Progress = lambda done, of: None,
 ) -> Judged:
     """The baseline and every contender over every case, one case in memory at a time and process.
 
-    `keep` is the folder of measurements; None keeps none. Raises UnknownModel or BundleError where a pipeline cannot be
-    made, before any case is drawn.
+    `keep` is the folder of measurements; None keeps none. `surfaces`: with their distances (needs MONAI). Raises
+    UnknownModel or BundleError where a pipeline cannot be made, before any case is drawn.
     """
     everyone = (baseline, *contenders)
     who = [_identity(contender, device) for contender in everyone]
     jobs = [
-        _Job(cases=cases, number=n, contenders=everyone, who=who, device=device, keep=keep) for n in range(len(cases))
+        _Job(cases=cases, number=n, contenders=everyone, who=who, device=device, keep=keep, surfaces=surfaces)
+        for n in range(len(cases))
     ]
     kept, found = [], []
     for case, measured in _run(jobs, workers):
@@ -75,11 +78,12 @@ class _Job:
     who: list[str]
     device: str
     keep: Path | None
+    surfaces: bool
 
     def path(self, who: str) -> Path | None:
         if self.keep is None:
             return None
-        said = json.dumps([VERSION, self.cases.name, self.cases.origin(self.number), who])
+        said = json.dumps([VERSION, self.cases.name, self.cases.origin(self.number), who, self.surfaces])
         return self.keep / f"{self.number:05}-{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
 
 
@@ -87,22 +91,16 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[Case, list[Measur
     if workers <= 1:
         yield from map(_done, jobs)
         return
+    # Processes that share the cores wait for each other's threads longer than these work. OpenMP and ITK read this as
+    # they are loaded, so it has to be there before the processes are.
+    for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(name, "1")
     # Spawned, not forked: the caller may have threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield from pool.map(_done, jobs)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _one_thread() -> None:
-    """Processes that share the cores wait for each other's threads longer than these work."""
-    import SimpleITK
-    import torch
-
-    torch.set_num_threads(1)
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def _done(job: _Job) -> tuple[Case, list[Measured]]:
@@ -114,10 +112,10 @@ def _done(job: _Job) -> tuple[Case, list[Measured]]:
     case = job.cases[job.number]
     left, found = remaining(case), []
     for contender, who, path, one in zip(job.contenders, job.who, paths, known, strict=True):
-        measured = measure(_pipeline(contender, job.device, who), case) if one is None else one[1]
         if one is None:
+            measured = measure(_pipeline(contender, job.device, who), case, surfaces=job.surfaces)
             _write(path, left, measured)
-        found.append(measured)
+        found.append(measured if one is None else one[1])
     return left, found
 
 

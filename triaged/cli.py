@@ -464,10 +464,11 @@ def evaluate(
         typer.Argument(help="Bundles (folders, or names that ship), or LABEL=LUNGS,TRIAGE. None: what ships."),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="phantom: synthetic cases that were held out, drawn as needed.")
+        str, typer.Option(help="NAME=DIR. phantom=DIR: a library; phantom: held-out cases, drawn as needed.")
     ] = "phantom",
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Keep measurements here; what is there is not repeated.")
+        Path | None,
+        typer.Option("--out", help="report.html and report.json; measurements too: what is there is not repeated."),
     ] = None,
     results: Annotated[
         Path | None, typer.Option(help="A Markdown file, whose section on this is written anew.")
@@ -476,9 +477,10 @@ def evaluate(
     cases: Annotated[
         int | None, typer.Option(min=1, help="Fewer or more cases than the data set's own number.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="Keep drawn cases in this folder, about 8 MB each.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep drawn cases in this folder, about 10 MB each.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ...")] = "cpu",
+    surfaces: Annotated[bool, typer.Option(help="With distances of surfaces in the report (needs MONAI).")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Hold models against cases with known truth, beside thresholding on the same cases."""
@@ -487,7 +489,16 @@ def evaluate(
     from training.contenders import contenders
     from training.evaluation import CannotEvaluate, Settings, run
 
-    settings = Settings(data=data, out=out_dir, results=results, cases=cases, keep=keep, workers=workers, device=device)
+    settings = Settings(
+        data=data,
+        out=out_dir,
+        results=results,
+        cases=cases,
+        keep=keep,
+        workers=workers,
+        device=device,
+        surfaces=surfaces,
+    )
     try:
         with err.status("preparing") as bar:
             done = run(contenders(bundles or [], lungs), settings, lambda n, of: bar.update(f"{n} of {of} cases"))

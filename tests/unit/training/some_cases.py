@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ def case(name: str, kind: str, radius_mm: float = 0.0, *, chest: Chest | None = 
 
 @dataclass(frozen=True, kw_only=True)
 class SomeCases:
-    """Three COVID-like chests, one of either other disease, a healthy one and one without lungs. `log`: a file that
+    """Three COVID-like chests, one of either other disease, a healthy one and one with white lungs. `log`: a file that
     gets a line for each case that was asked for. `missing`: a case that cannot be had."""
 
     count: int = 7
@@ -39,6 +39,7 @@ class SomeCases:
     missing: int | None = None
     name: str = "some"
     description: str = "seven chests"
+    synthetic: bool = True
 
     def __len__(self) -> int:
         return self.count
@@ -66,8 +67,9 @@ def _drawn(number: int) -> HeldOut:
             return case("p", "cap", 26.0)
         case 5:
             return case("n", "normal")
-        case _:
-            return case("white", "normal", chest=Chest(right=None, left=None))
+        case _:  # its lungs are there, and nothing can be seen of them
+            opaque = case("white", "normal", chest=Chest(right=None, left=None))
+            return replace(opaque, labels=_drawn(5).labels)
 
 
 SOME = SomeCases()

@@ -15,7 +15,7 @@ from training import evaluate
 from training.cases import held_out
 from training.evaluate import CLASSICAL, Contender, Evaluation
 from training.judge import judge
-from training.measure import Case, Measured
+from training.measure import Case, Measured, measure, remaining
 from training.phantom.case import Patient, Phantom
 from training.phantom.pathology import Pathology
 from training.phantom.study import SMALL
@@ -128,3 +128,29 @@ def test_a_scanned_phantom_is_a_case_with_its_sides() -> None:
 
 def test_the_baseline_is_the_thresholding_of_the_papers() -> None:
     assert (CLASSICAL.lungs, CLASSICAL.triage) == ("classical-lungs", "thresholding")
+
+
+def test_what_the_data_set_does_not_say_is_not_computed() -> None:
+    """Many public sets have lesions without lungs, or no masks at all."""
+    case = SOME[0]
+    without = measure(CLASSICAL.pipeline(), replace(case, labels=None))
+    assert math.isnan(without.lung_dice)
+    assert without.lesion_dice > 0.5
+    assert math.isnan(remaining(replace(case, labels=None)).fraction)
+    cases = [remaining(case), replace(remaining(case), fraction=math.nan)]
+    scores = evaluate.scores([replace(without, lung_dice=0.5), without], cases, evaluate.METRICS, resamples=10)
+    assert (scores["lung_dice"].n, scores["lung_dice"].value) == (1, 0.5)
+    assert scores["severity_rho"].n == 1
+    blind = measure(CLASSICAL.pipeline(), replace(case, labels=None, lesions=None))
+    assert math.isnan(blind.lesion_dice)
+    assert blind.masks == {}
+
+
+def test_masks_are_scored_in_more_ways_than_dice() -> None:
+    case = SOME[2]
+    one = measure(CLASSICAL.pipeline(), case)
+    assert one.masks["lung_jaccard"] == pytest.approx(one.lung_dice / (2 - one.lung_dice))
+    assert 0.5 < one.masks["lesion_sensitivity"] < one.masks["lesion_specificity"] <= 1.0
+    refused = measure(CLASSICAL.pipeline(), SOME[6])
+    assert refused.refused
+    assert (refused.lung_dice, refused.masks["lung_jaccard"], refused.masks["lesion_specificity"]) == (0.0, 0.0, 1.0)
