@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +40,11 @@ def surfaces(found: NDArray[np.bool_], truth: NDArray[np.bool_], spacing_mm: tup
     import torch
     from monai.metrics.utils import get_mask_edges, get_surface_distance
 
-    masks = torch.from_numpy(found), torch.from_numpy(truth)
-    mine, its, my_area, its_area = get_mask_edges(*masks, spacing=spacing_mm)
-    there = get_surface_distance(mine, its, "euclidean", spacing_mm)
-    back = get_surface_distance(its, mine, "euclidean", spacing_mm)
-    mm = np.concatenate([there.numpy(), back.numpy()]).astype(np.float64)
+    # With a spacing there are four: two maps of corners on a surface, and two of the areas there. (MONAI says two.)
+    four: Any = get_mask_edges(torch.from_numpy(found), torch.from_numpy(truth), spacing=spacing_mm)
+    mine, its, my_area, its_area = four
+    ways: list[Any] = [get_surface_distance(a, b, "euclidean", spacing_mm) for a, b in ((mine, its), (its, mine))]
+    mm = np.concatenate([way.numpy() for way in ways]).astype(np.float64)
     area = np.concatenate([my_area[mine].numpy(), its_area[its].numpy()]).astype(np.float64)
     total = area.sum()
     return Surfaces(
