@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from training import heldoutreport, surfaces
+from training import cardscores, heldoutreport, surfaces
 from training.cases import Cases
 from training.datasets.heldout import COUNT, HeldOutPhantoms
 from training.datasets.library import LibraryCases
@@ -39,6 +39,7 @@ class Settings:
     keep: Path | None = None  # drawn cases
     workers: int = 2
     device: str = "cpu"
+    cards: bool = False  # figures go into the cards of the bundles too
     surfaces: bool = True  # distances of surfaces too, where there is a report to hold them
 
 
@@ -72,6 +73,8 @@ def run(contenders: Sequence[Contender], settings: Settings, progress: Progress 
         minutes = (time.monotonic() - began) / 60
         text = heldoutreport.section(evaluation, judged.contenders, cases, command, date.today(), minutes)
         put_section(settings.results, heldoutreport.SECTION, text)
+    if settings.cards:
+        cardscores.put(evaluation, cases.description)
     return evaluation
 
 

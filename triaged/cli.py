@@ -318,16 +318,9 @@ def score(
     if as_json:
         _print_json(items)
     else:
-        keys = (
-            "study_uid",
-            "state",
-            "affected_percent_right",
-            "affected_percent_left",
-            "ct_grade",
-            "seconds",
-            "reason",
-        )
-        _table(("study", "state", "right %", "left %", "grade", "s", "reason"), [[i[k] for k in keys] for i in items])
+        keys = "study_uid state covid_probability affected_percent_right affected_percent_left ct_grade seconds reason"
+        titles = ("study", "state", "score", "right %", "left %", "grade", "s", "reason")
+        _table(titles, [[i[k] for k in keys.split()] for i in items])
 
 
 def _analyst(lungs: str | None, triage: str | None, device: str) -> Analyst:
@@ -481,6 +474,7 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ...")] = "cpu",
     surfaces: Annotated[bool, typer.Option(help="With distances of surfaces in the report (needs MONAI).")] = True,
+    cards: Annotated[bool, typer.Option("--cards", help="Write the figures into the bundles' cards.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold models against cases with known truth, beside thresholding on the same cases."""
@@ -498,6 +492,7 @@ def evaluate(
         workers=workers,
         device=device,
         surfaces=surfaces,
+        cards=cards,
     )
     try:
         with err.status("preparing") as bar:
