@@ -75,8 +75,8 @@ def test_what_cannot_be_judged_is_refused_in_one_line(arguments: list[str], word
     assert len(said.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.skipif(surfaces.is_available(), reason="MONAI is installed")
-def test_without_monai_it_is_said_what_to_install(tmp_path: Path) -> None:
+def test_without_monai_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surfaces, "is_available", lambda: False)
     said = CliRunner().invoke(app, ["evaluate", "--out", str(tmp_path / "out")])
     assert said.exit_code == 1
     assert "pip install 'triaged[train]', or --no-surfaces" in said.stderr
