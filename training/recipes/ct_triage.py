@@ -11,7 +11,7 @@ one, and 40 % have no lesion.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -81,36 +81,17 @@ _SMALL = Plan(
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
     "shipped": _SMALL,
-    "small": Plan(
-        levels=5,
-        pyramid_hidden=64,
-        steps=600,
-        series=2,
-        lr=1e-3,
-        schedule="cosine",
-        dice=True,
-        augment=True,
-        everything_annotated=True,
-        margin_mm=MARGIN_MM,
-        depth=16,
-        select="AUC and Dice",
-        validation_cases=20,
-    ),
-    "tiny": Plan(
+    "small": replace(_SMALL, steps=600, series=2, validate_every=300, validation_cases=20),
+    "tiny": replace(
+        _SMALL,
         width=2,
         levels=3,
         pyramid_hidden=4,
         steps=8,
         series=2,
-        lr=1e-3,
-        schedule="cosine",
-        dice=True,
-        augment=True,
-        everything_annotated=True,
-        margin_mm=MARGIN_MM,
         depth=4,
-        select="AUC and Dice",
         validate_every=4,
+        validation_cases=30,
     ),
 }
 
