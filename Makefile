@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= deploy/triaged.example.toml
 
-.PHONY: demo serve test lint bench real-check install clean
+.PHONY: demo serve test lint bench real-check held-out install clean
 
 demo: $(VENV)/.core           ## Synthetic studies through a PACS and the daemon to a reordered list; the board stays up.
 	$(BIN)/triaged demo
@@ -26,6 +26,9 @@ bench: $(VENV)/.dev           ## Speed, as ratios against a peer in the same run
 
 real-check: $(VENV)/.core     ## The real studies of ../shared/data (or TRIAGED_SHARED_DATA), where there are any. ARGS=--help
 	$(BIN)/python -m training.realcheck $(ARGS)
+
+held-out: $(VENV)/.core       ## Models on held-out synthetic cases, written to training/RESULTS.md. ARGS=--help
+	$(BIN)/triaged evaluate --data phantom --results training/RESULTS.md $(ARGS)
 
 install: $(VENV)/.core
 

@@ -26,8 +26,14 @@ class Card:
     licence: str = "Apache-2.0"
     synthetic: bool = False  # trained on synthetic data
     training_data: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)  # of the patients it was chosen on
+    # Of cases that nothing was chosen on, which `held_out_data` describes: value and ends of its 95 % interval.
+    held_out: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    held_out_data: str = ""
     limits: str = ""
+    # What of `models.familiar` was measured over the patients of training and choosing: lowest and highest. A study
+    # outside is flagged, or not analysed.
+    familiar: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     architecture: str = ""  # a name of the zoo; empty for a method without weights
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the architecture's constructor
     input: InputSpec | None = None
@@ -65,6 +71,8 @@ class Card:
             for name in ("roles", "outputs"):
                 fields[name] = tuple(fields[name])
             classes = {task: tuple(names) for task, names in fields.pop("classes", {}).items()}
-            return cls(input=spec, classes=classes, **fields)
+            familiar = {name: (float(low), float(high)) for name, (low, high) in fields.pop("familiar", {}).items()}
+            held_out = {name: (float(v), float(a), float(b)) for name, (v, a, b) in fields.pop("held_out", {}).items()}
+            return cls(classes=classes, familiar=familiar, held_out=held_out, input=spec, **fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a model card: {error}") from error

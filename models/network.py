@@ -21,6 +21,7 @@ from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import Case, InputSpec
 from models.ct_triage import LungsUNet, MultitaskNet
+from models.familiar import undecided
 from models.grid import regrid_affine
 from models.morphology import components
 from models.predict import LungMasks, TriageResult
@@ -59,13 +60,14 @@ class NetworkLungs:
             likely[part] = torch.sigmoid(self._network(x))[:, 0].cpu().numpy()
         affine = regrid_affine(volume.affine_lps, volume.shape, case.grid_shape)
         found = likely > self._level
+        doubt = undecided(likely) / int(found.sum()) if found.any() else None
         voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0
         found = components(found, round(classical.SMALLEST_FRAGMENT_ML / voxel_ml)) > 0
         labels = np.zeros(volume.shape, dtype=np.uint8)
         if found.any():
             sides = _sides(found, case, affine, self._spec, oriented=volume.oriented)
             self._label(labels, likely, sides)
-        return LungMasks(labels=labels, sides_by_size=not volume.oriented)
+        return LungMasks(labels=labels, sides_by_size=not volume.oriented, doubt=doubt)
 
     def _label(self, labels: NDArray[np.uint8], likely: NDArray[np.float32], sides: NDArray[np.uint8]) -> None:
         """Probabilities brought to the volume's pixels, then cut: smoother than a mask that is enlarged. A pixel around
@@ -93,16 +95,20 @@ class NetworkTriage:
         """Raises ValueError where there are no lungs."""
         inside = lungs.labels > 0
         case = prepare(volume, self._spec, inside)
+        assert case.lungs is not None  # they were given
         read = thinned(case.image.shape[0], self._spec.depth)
         lesions = np.zeros(volume.shape, dtype=np.bool_)
         kept = []
+        unsure = 0
         for part, x in _batches(case.image, self._device):
             features = self._network.backbone(x)
             likely = torch.sigmoid(self._network.segmentation(features))[:, 0].cpu()
+            unsure += undecided(likely.numpy(), case.lungs[part])
             lesions[case.box[0][0] + part.start : case.box[0][0] + part.stop] = self._on_volume(likely, case)
             kept.append(features[[int(i) - part.start for i in read if part.start <= i < part.stop]])
         score = float(torch.sigmoid(self._network.identify(torch.cat(kept))))
-        return TriageResult(lesions=lesions & inside, probability=score)
+        doubt = unsure / max(1, int(case.lungs.sum()))
+        return TriageResult(lesions=lesions & inside, probability=score, doubt=doubt)
 
     def _on_volume(self, likely: Tensor, case: Case) -> NDArray[np.bool_]:
         """Probabilities (slice, row, column) in the box as a mask on the volume's pixels."""

@@ -14,14 +14,19 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models import crosscheck
 from models.cards import Card
+from models.crosscheck import Crosscheck
 from models.extent import Extent, extent
-from models.predict import resolve
+from models.familiar import Unfamiliar, features, unfamiliar
+from models.opacity import unexplained
+from models.predict import LungMasks, TriageResult, resolve
 from models.refusal import NotAVolume, Refusal
 from models.severity import Floor, Severity, severity
 from models.volume import Volume
 
 T = TypeVar("T")
+CHECKER = "classical-lungs"
 Progress = Callable[[str], None]  # called with the name of each stage as it begins
 
 
@@ -49,12 +54,16 @@ class Prediction:
     severity: Severity | None
     extent: Extent
     sides_by_size: bool
-    identities: tuple[Identity, ...]
+    identities: tuple[Identity, ...]  # of what answered for this study: where learned lungs failed, the classical ones
     seconds: Mapping[str, float]
+    crosscheck: Crosscheck | None = None  # of learned lungs by classical ones; None where no network found the lungs
+    unfamiliar: tuple[Unfamiliar, ...] = ()  # how the input is unlike what the networks were trained on
+    unexplained: tuple[float, float] = (0.0, 0.0)  # share of right and left lung that is dense and no lesion
 
 
 class Pipeline:
-    """Two roles filled by name; made once per worker, run once per study.
+    """Two roles filled by name; made once per worker, run once per study. Learned lungs are checked by CHECKER, which
+    stands in where they fail.
 
     Raises `predict.UnknownModel` or `bundle.BundleError` where a role cannot be filled.
     """
@@ -67,6 +76,7 @@ class Pipeline:
         floor: Floor | None = None,
     ) -> None:
         self._lungs = resolve(lungs, "lungs", device)
+        self._checker = resolve(CHECKER, "lungs") if self._lungs.card.architecture else None
         self._triage = resolve(triage, "triage", device)
         self._floor = floor or Floor()
         self.device = device
@@ -83,14 +93,19 @@ class Pipeline:
         """Raises NotAVolume where there is nothing to measure."""
         clock = _Stages(progress)
         _require_axial(volume)
-        with_lungs = clock.time("lungs", lambda: self._lungs.lungs(volume))
-        labels = with_lungs.labels
+        lungs = clock.time("lungs", lambda: self._lungs.lungs(volume))
+        used, check = self._lungs.card, None
+        if self._checker is not None:
+            lungs, used, check = clock.time("cross-check", lambda: self._checked(volume, lungs))
+        labels = lungs.labels
         if not labels.any():
             raise NotAVolume(Refusal.NO_LUNGS, "no lungs found: not a chest, or both lungs opaque")
-        result = clock.time("triage", lambda: self._triage.triage(volume, with_lungs))
-        found = result.lesions
+        result = clock.time("triage", lambda: self._triage.triage(volume, lungs))
+        strange: tuple[Unfamiliar, ...] = ()
+        if used.familiar or self._triage.card.familiar:
+            strange = clock.time("familiarity", lambda: self._strange(volume, used, lungs, result))
         measured = clock.time("extent", lambda: extent(volume, labels))
-        graded = None
+        found, graded = result.lesions, None
         if found is not None:
             graded = clock.time("severity", lambda: severity(labels, found, volume.voxel_ml, self._floor))
         return Prediction(
@@ -101,9 +116,31 @@ class Pipeline:
             class_probabilities=result.class_probabilities,
             severity=graded,
             extent=measured,
-            sides_by_size=with_lungs.sides_by_size,
-            identities=self.identities,
+            sides_by_size=lungs.sides_by_size,
+            identities=(_identity("lungs", used), _identity("triage", self._triage.card)),
             seconds=clock.seconds,
+            crosscheck=check,
+            unfamiliar=strange,
+            unexplained=unexplained(volume.hu, labels, found),
+        )
+
+    def _checked(self, volume: Volume, learned: LungMasks) -> tuple[LungMasks, Card, Crosscheck]:
+        """The lungs to go on with, and whose they are."""
+        assert self._checker is not None
+        classical = self._checker.lungs(volume)
+        check = crosscheck.compare(volume.hu, learned.labels, classical.labels, volume.voxel_ml)
+        if check.verdict is crosscheck.Verdict.FAILED:
+            return classical, self._checker.card, check
+        return learned, self._lungs.card, check
+
+    def _strange(self, volume: Volume, used: Card, lungs: LungMasks, result: TriageResult) -> tuple[Unfamiliar, ...]:
+        """Each network by its own doubt; a method without ranges says nothing."""
+        found = features(volume, lungs.labels > 0)
+        doubts = ((used, lungs.doubt), (self._triage.card, result.doubt))
+        return tuple(
+            each
+            for card, doubt in doubts
+            for each in unfamiliar(found if doubt is None else found | {"undecided": doubt}, card)
         )
 
 

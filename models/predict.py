@@ -34,6 +34,7 @@ class LungMasks:
 
     labels: NDArray[np.uint8]
     sides_by_size: bool  # named by size, because the orientation is unknown
+    doubt: float | None = None  # of a network: undecided pixels, by those it calls lung
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +44,7 @@ class TriageResult:
     lesions: NDArray[np.bool_] | None = None
     probability: float | None = None
     class_probabilities: Mapping[str, float] | None = None
+    doubt: float | None = None  # of a network that gives lesions: the share of lung where it is undecided
 
 
 class LungsPredictor(Protocol):

@@ -26,6 +26,8 @@ BASE: dict[str, dict[str, object]] = {
     "dicom": {"port": 0},
     "storage": {"min_free_mb": 64},
     "assembly": {"quiet_s": 1.0, "idle_s": 1.0, "hard_timeout_s": 60.0},
+    # What a test of the machinery needs is a number, and soon: the learned models have tests of their own.
+    "analysis": {"lungs": "classical-lungs", "triage": "thresholding"},
     "worklist": {"policy": "severity"},
     "results": {"publish_quiet_s": 1.0, "retry_first_s": 0.5, "retry_longest_s": 2.0},
     "web": {"port": 0},

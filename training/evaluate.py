@@ -7,47 +7,23 @@ and an ordering is claimed only where the interval of the paired difference leav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.pipeline import Pipeline, Prediction
-from models.refusal import NotAVolume
-from models.severity import LEFT, RIGHT, severity
-from models.volume import Volume
-from training.phantom.case import Rendered
-from training.scores import RESAMPLES, Indices, Score, auc_score, dice, interval, roc_auc, spearman
+from models.pipeline import Pipeline
+from training.measure import Case, Measured
+from training.overlap import DISTANCES, OVERLAP, VOXELS
+from training.scores import RESAMPLES, Indices, Score, auc_score, interval, roc_auc, spearman
 from training.tables import markdown
 
 COVID, NORMAL = "covid", "normal"
 OTHERS = ("cap", "atelectasis")  # what the papers set against COVID-19 beside the healthy (P-TRI: not nodules)
 FOLDS = 5
 REFERENCE = "true lesion descriptors (logistic regression)"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HeldOut:
-    """One case with its exact truth. `kind` is "covid", "cap", "atelectasis", "normal" or another pathology's name."""
-
-    name: str
-    kind: str
-    volume: Volume
-    labels: NDArray[np.uint8]  # 0, RIGHT, LEFT
-    lesions: NDArray[np.bool_]
-    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the true lesions, for the reference row
-
-
-def held_out(name: str, kind: str, shown: Rendered, descriptors: Mapping[str, float] | None = None) -> HeldOut:
-    """A scanned phantom as a case."""
-    truth = shown.truth
-    labels = np.zeros(shown.volume.shape, np.uint8)
-    labels[truth.right_lung], labels[truth.left_lung] = RIGHT, LEFT
-    lesions = truth.right_lesion | truth.left_lesion
-    return HeldOut(
-        name=name, kind=kind, volume=shown.volume, labels=labels, lesions=lesions, descriptors=descriptors or {}
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +37,13 @@ class Contender:
     def pipeline(self, device: str = "cpu") -> Pipeline:
         return Pipeline(lungs=self.lungs, triage=self.triage, device=device)
 
+    @property
+    def words(self) -> str:
+        """Its models by name; of a bundle elsewhere the name of its folder alone."""
+        return f"lungs by `{Path(self.lungs).name}`, triage by `{Path(self.triage).name}`"
+
 
 CLASSICAL = Contender(label="thresholding", lungs="classical-lungs", triage="thresholding")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What one pipeline made of one case. nan: the model does not say. A refused case has found nothing, as it would
-    stay where it stood in the list."""
-
-    lung_dice: float
-    lesion_dice: float
-    fraction: float  # affected, of the worse lung
-    score: float  # the probability; of a model that gives none, the fraction (MODELS.md 36)
-    refused: bool = False
-
-    @property
-    def severity(self) -> float:
-        return self.score if np.isnan(self.fraction) else self.fraction
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What remains of a held-out case once its volume is gone."""
-
-    name: str
-    kind: str
-    fraction: float
-    descriptors: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,24 +86,35 @@ class Evaluation:
 
     def _caption(self) -> str:
         counts = ", ".join(f"{n} {kind}" for kind, n in self.cases.items())
-        return f"Synthetic cases: {counts}. Means with 95 % bootstrap intervals over cases."
+        return f"{sum(self.cases.values())} cases: {counts}. Means with 95 % bootstrap intervals over cases."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One column: which cases it is computed on, and how from the measurements of these."""
+    """One column: which cases it is computed on, the value of each (nan: the model or the data set does not say, and
+    the case is left out), and how values become a figure."""
 
     title: str
     cases: Callable[[Case], bool]
+    value: Callable[[Measured], float]
     of: Callable[[Sequence[Measured], Sequence[Case]], Callable[[Indices], float]]
 
 
-def _mean(name: str) -> Callable[[Sequence[Measured], Sequence[Case]], Callable[[Indices], float]]:
+def _mean(title: str, value: Callable[[Measured], float], cases: Callable[[Case], bool]) -> Metric:
     def of(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indices], float]:
-        values = np.array([getattr(m, name) for m in measured])
+        values = np.array([value(m) for m in measured])
         return lambda i: float(values[i].mean())
 
-    return of
+    return Metric(title=title, cases=cases, value=value, of=of)
+
+
+def _mask(name: str) -> Callable[[Measured], float]:
+    return lambda m: m.masks.get(name, float("nan"))
+
+
+def _has_lesions(case: Case) -> bool:
+    """Cases without any tell nothing of a lesion mask (DeepSC-COVID's authors leave them out)."""
+    return case.fraction > 0
 
 
 def _rank(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indices], float]:
@@ -164,67 +130,59 @@ def _auc(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indic
 
 
 METRICS: dict[str, Metric] = {
-    "lung_dice": Metric(title="lung Dice", cases=lambda c: True, of=_mean("lung_dice")),
-    "lesion_dice": Metric(
-        title="lesion Dice (COVID)", cases=lambda c: c.kind == COVID and c.fraction > 0, of=_mean("lesion_dice")
+    "lung_dice": _mean("lung Dice", lambda m: m.lung_dice, lambda c: True),
+    "lesion_dice": _mean("lesion Dice (COVID)", lambda m: m.lesion_dice, lambda c: c.kind == COVID and _has_lesions(c)),
+    "severity_rho": Metric(
+        title="severity, Spearman (COVID)",
+        cases=lambda c: c.kind == COVID and not np.isnan(c.fraction),
+        value=lambda m: m.severity,
+        of=_rank,
     ),
-    "severity_rho": Metric(title="severity, Spearman (COVID)", cases=lambda c: c.kind == COVID, of=_rank),
-    "auc_others": Metric(title="AUC against CAP + atelectasis", cases=lambda c: c.kind in (COVID, *OTHERS), of=_auc),
-    "auc_normal": Metric(title="AUC against normal", cases=lambda c: c.kind in (COVID, NORMAL), of=_auc),
-    "normal_fraction": Metric(
-        title="affected fraction of normals", cases=lambda c: c.kind == NORMAL, of=_mean("fraction")
+    "auc_others": Metric(
+        title="AUC against CAP + atelectasis",
+        cases=lambda c: c.kind in (COVID, *OTHERS),
+        value=lambda m: m.score,
+        of=_auc,
     ),
+    "auc_normal": Metric(
+        title="AUC against normal", cases=lambda c: c.kind in (COVID, NORMAL), value=lambda m: m.score, of=_auc
+    ),
+    "normal_fraction": _mean("affected fraction of normals", lambda m: m.fraction, lambda c: c.kind == NORMAL),
+}
+WORDS = {
+    "nsd_1mm": "NSD at 1 mm",
+    "nsd_3mm": "NSD at 3 mm",
+    "rmsd_mm": "RMSD, mm",
+    "mcc": "MCC",
+    "f1": "F1",
+    "jaccard": "Jaccard",
+}
+# Of the masks, beside Dice: lungs of every case, lesions of the cases that have some.
+DETAILS: dict[str, Metric] = {
+    f"{what}_{name}": _mean(f"{what} {WORDS.get(name, name)}", _mask(f"{what}_{name}"), cases)
+    for what, names, cases in (
+        ("lung", (*OVERLAP, *DISTANCES), lambda c: True),
+        ("lesion", (*OVERLAP, *VOXELS, *DISTANCES), _has_lesions),
+    )
+    for name in names
 }
 NO_SCORE = Score(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
 
 
-def evaluate(
-    cases: Iterable[HeldOut],
+def summary(
     contenders: Sequence[Contender],
+    cases: Sequence[Case],
+    measured: Sequence[Sequence[Measured]],
     *,
-    baseline: Contender = CLASSICAL,
-    device: str = "cpu",
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Evaluation:
-    """Run the baseline and every contender over the cases, one case in memory at a time.
-
-    Raises UnknownModel or BundleError where a pipeline cannot be made, before any case is drawn.
-    """
-    everyone = [baseline, *contenders]
-    pipelines = [contender.pipeline(device) for contender in everyone]
-    kept: list[Case] = []
-    measured: list[list[Measured]] = [[] for _ in everyone]
-    for case in cases:
-        truth = severity(case.labels, case.lesions, case.volume.voxel_ml).fraction
-        kept.append(Case(name=case.name, kind=case.kind, fraction=truth, descriptors=case.descriptors))
-        for found, pipeline in zip(measured, pipelines, strict=True):
-            found.append(measure(pipeline, case))
-    kinds = [case.kind for case in kept]
+    """Sum up what was measured: one sequence per contender, the baseline first, in the order of the cases."""
+    kinds = [case.kind for case in cases]
     return Evaluation(
         cases={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-        rows=tuple(_row(c, m, measured[0], kept, seed, resamples) for c, m in zip(everyone, measured, strict=True)),
-        reference=_reference(kept, seed),
-    )
-
-
-def measure(pipeline: Pipeline, case: HeldOut) -> Measured:
-    """One case through one pipeline."""
-    try:
-        found = pipeline.run(case.volume)
-    except NotAVolume:
-        return Measured(lung_dice=0.0, lesion_dice=0.0, fraction=0.0, score=0.0, refused=True)
-    return measured_of(found, case)
-
-
-def measured_of(found: Prediction, case: HeldOut) -> Measured:
-    """A prediction held against the truth."""
-    fraction = float("nan") if found.severity is None else found.severity.fraction
-    return Measured(
-        lung_dice=dice(found.labels > 0, case.labels > 0),
-        lesion_dice=float("nan") if found.lesions is None else dice(found.lesions, case.lesions),
-        fraction=fraction,
-        score=fraction if found.probability is None else found.probability,
+        rows=tuple(_row(c, m, measured[0], cases, seed, resamples) for c, m in zip(contenders, measured, strict=True)),
+        reference=_reference(cases, seed),
     )
 
 
@@ -236,22 +194,43 @@ def _row(
     seed: int,
     resamples: int,
 ) -> Row:
-    scores, differences = {}, {}
+    differences = {}
     for name, metric in METRICS.items():
-        at = [i for i, case in enumerate(cases) if metric.cases(case)]
+        at = [i for i in _at(metric, found, cases) if not np.isnan(metric.value(base[i]))]
         some = [cases[i] for i in at]
         kinds = [case.kind for case in some]
         mine, its = metric.of([found[i] for i in at], some), metric.of([base[i] for i in at], some)
-        scores[name] = interval(mine, len(at), strata=kinds, seed=seed, resamples=resamples)
         differences[name] = interval(_less(mine, its), len(at), strata=kinds, seed=seed, resamples=resamples)
     return Row(
         label=contender.label,
         lungs=contender.lungs,
         triage=contender.triage,
         refused=sum(m.refused for m in found),
-        scores=scores,
+        scores=scores(found, cases, METRICS, seed=seed, resamples=resamples),
         differences=differences,
     )
+
+
+def scores(
+    found: Sequence[Measured],
+    cases: Sequence[Case],
+    metrics: Mapping[str, Metric],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, Score]:
+    """Every metric of one pipeline, each on the cases it belongs to."""
+    made = {}
+    for name, metric in metrics.items():
+        at = _at(metric, found, cases)
+        some = [cases[i] for i in at]
+        statistic = metric.of([found[i] for i in at], some)
+        made[name] = interval(statistic, len(at), strata=[c.kind for c in some], seed=seed, resamples=resamples)
+    return made
+
+
+def _at(metric: Metric, found: Sequence[Measured], cases: Sequence[Case]) -> list[int]:
+    return [i for i, case in enumerate(cases) if metric.cases(case) and not np.isnan(metric.value(found[i]))]
 
 
 def _less(mine: Callable[[Indices], float], its: Callable[[Indices], float]) -> Callable[[Indices], float]:

@@ -76,6 +76,12 @@ class Confusion:
     def f1(self) -> float:
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
+    @property
+    def mcc(self) -> float:
+        """Matthews' correlation; nan where one side of the decision or of the truth is missing."""
+        product = (self.tp + self.fn) * (self.tp + self.fp) * (self.tn + self.fp) * (self.tn + self.fn)
+        return float((self.tp * self.tn - self.fp * self.fn) / np.sqrt(float(product))) if product else float("nan")
+
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     """2 TP / (2 TP + FP + FN) of two masks of one shape. Both empty: 1, for nothing was missed or invented."""

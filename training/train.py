@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from models import zoo
 from models.bundle import save_bundle
 from models.cards import Card
+from training.familiar import measured
 from training.loop import LAST, Fitted, Progress, Run, TrainingError
 from training.recipe import Data, Module, Recipe
 
@@ -124,6 +125,7 @@ def _bundled(
 ) -> None:
     scores = {name: round(value, 4) for name, value in fitted.scores.items() if math.isfinite(value)}
     card = replace(card, synthetic=data.synthetic, training_data=data.description, scores=scores)
+    card = replace(card, familiar=measured(data, card, network))
     save_bundle(folder, card, {name: t.cpu() for name, t in network.state_dict().items()})
     (folder / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -180,6 +180,16 @@ def print_worklist(items: Sequence[dict[str, object]]) -> None:
     _table(("#", "patient", "accession", "tier", "state", "%", "grade", "why"), [[i[k] for k in keys] for i in items])
 
 
+def print_demonstration(items: Sequence[dict[str, object]]) -> None:
+    """The demonstration's list as a table: what was drawn beside what was found, and the place without AI."""
+    keys = ("position", "baseline_position", "kind", "true_affected_percent", "affected_percent", "ct_grade")
+    names = ("#", "without AI", "drawn", "drawn %", "found %", "grade", "score", "why")
+    scores = [i["covid_probability"] for i in items]
+    told = [None if not isinstance(p, float) else f"{p:.2f}" for p in scores]  # a score is no percentage
+    rows = [[*(i[k] for k in keys), score, i["reason"]] for i, score in zip(items, told, strict=True)]
+    _table(names, rows)
+
+
 @app.command()
 def read(
     config: ConfigPath,
@@ -308,16 +318,9 @@ def score(
     if as_json:
         _print_json(items)
     else:
-        keys = (
-            "study_uid",
-            "state",
-            "affected_percent_right",
-            "affected_percent_left",
-            "ct_grade",
-            "seconds",
-            "reason",
-        )
-        _table(("study", "state", "right %", "left %", "grade", "s", "reason"), [[i[k] for k in keys] for i in items])
+        keys = "study_uid state covid_probability affected_percent_right affected_percent_left ct_grade seconds reason"
+        titles = ("study", "state", "score", "right %", "left %", "grade", "s", "reason")
+        _table(titles, [[i[k] for k in keys.split()] for i in items])
 
 
 def _analyst(lungs: str | None, triage: str | None, device: str) -> Analyst:
@@ -496,6 +499,61 @@ def train(
 
 
 @app.command()
+def evaluate(
+    bundles: Annotated[
+        list[str] | None,
+        typer.Argument(help="Bundles (folders, or names that ship), or LABEL=LUNGS,TRIAGE. None: what ships."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="NAME=DIR. phantom=DIR: a library; phantom: held-out cases, drawn as needed.")
+    ] = "phantom",
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help="report.html and report.json; measurements too: what is there is not repeated."),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="A Markdown file, whose section on this is written anew.")
+    ] = None,
+    lungs: Annotated[str | None, typer.Option(help="Model for the lungs of bundles that have none.")] = None,
+    cases: Annotated[
+        int | None, typer.Option(min=1, help="Fewer or more cases than the data set's own number.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep drawn cases in this folder, about 10 MB each.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ...")] = "cpu",
+    surfaces: Annotated[bool, typer.Option(help="With distances of surfaces in the report (needs MONAI).")] = True,
+    cards: Annotated[bool, typer.Option("--cards", help="Write the figures into the bundles' cards.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold models against cases with known truth, beside thresholding on the same cases."""
+    from models.bundle import BundleError
+    from models.predict import UnknownModel
+    from training.contenders import contenders
+    from training.evaluation import CannotEvaluate, Settings, run
+
+    settings = Settings(
+        data=data,
+        out=out_dir,
+        results=results,
+        cases=cases,
+        keep=keep,
+        workers=workers,
+        device=device,
+        surfaces=surfaces,
+        cards=cards,
+    )
+    try:
+        with err.status("preparing") as bar:
+            done = run(contenders(bundles or [], lungs), settings, lambda n, of: bar.update(f"{n} of {of} cases"))
+    except (CannotEvaluate, UnknownModel, BundleError, ValueError) as error:
+        _fail(str(error))
+    if as_json:
+        _print_json(done.as_dict())
+    else:
+        print(done.as_markdown())
+
+
+@app.command()
 def phantom(
     out_dir: Annotated[Path, typer.Option("--out", help="Write below this folder.")],
     cases: Annotated[int, typer.Option(min=1, help="How many patients.")] = 8,
@@ -569,7 +627,7 @@ def demo(
         if as_json:
             _print_json(report.as_json())
         else:
-            print_worklist(report.after)
+            print_demonstration(report.listed())
         if not exit_when_done:
             say(f"\nThe board: {demonstration.board_url}   (Ctrl-C ends the demonstration)")
             demonstration.wait()

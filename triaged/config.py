@@ -127,8 +127,8 @@ class Assembly(Section):
 
 class Analysis(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|auto)$")] = "auto"
-    lungs: str = "classical-lungs"
-    triage: str = "thresholding"
+    lungs: str = "lungs-unet"
+    triage: str = "ct-triage"
     calibration: Path | None = None
     engine: Literal["local"] = "local"
     workers: Annotated[int, Field(ge=1)] = 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -45,7 +45,7 @@ idle_s = 1.0
 [analysis]
 accept_research_weights = true
 [worklist]
-policy = "severity"
+policy = "joint"
 [[worklist.priority]]
 priority = "STAT"
 tag = "StudyDescription"
@@ -84,6 +84,11 @@ class Report:
             "worklist": self.after,
         }
 
+    def listed(self) -> list[dict[str, object]]:
+        """The worklist's items, in reading order, each with what `sent` says was drawn."""
+        drawn = {entry["study_uid"]: entry for entry in self.sent}
+        return [item | drawn[item["study_uid"]] for item in self.after]
+
 
 class Demo:
     """The demonstration's house of cards: set up on entry, taken down on exit."""
@@ -95,9 +100,9 @@ class Demo:
         web_port: int = 8080,
         folder: Path | None = None,
         pacs: PacsKind = PacsKind.AUTO,
-        draw: Callable[[Path], list[DemoStudy]] = demonstration_studies,
+        draw: Callable[[Path], Iterable[DemoStudy]] = demonstration_studies,
     ) -> None:
-        """`draw` writes the studies below a folder and lists them in order of arrival."""
+        """`draw` writes the studies below a folder and gives each as it is done, in order of arrival."""
         self._say = say
         self._kind = pacs
         self._draw = draw
@@ -138,11 +143,12 @@ class Demo:
         self._serve(pacs)
         self._say(f"triaged: DICOM port {self._runtime.dicom_port}, board {self.board_url}")
         self._say("drawing synthetic studies ...")
-        studies = self._draw(self._folder / "studies")
+        studies: list[DemoStudy] = []
         with Store(self.config.database) as store:
-            for study in studies:
+            for study in self._draw(self._folder / "studies"):
                 send_files(study.paths, port=pacs.port, called=pacs.ae_title, calling="SCANNER")
                 pacs.forward(study.study_uid)
+                studies.append(study)
                 self._say(f"sent {study.kind}")
             self._wait("analysed", ANALYSIS_LIMIT_S, lambda: self._all_decided(store, studies))
             self._wait("delivered", DELIVERY_LIMIT_S, lambda: self._all_delivered(store, studies))
@@ -245,7 +251,8 @@ def _sent_json(study: DemoStudy) -> dict[str, object]:
     return {
         "study_uid": study.study_uid,
         "kind": study.kind,
+        "label": study.label or None,
         "images": len(study.paths),
-        "expected_state": study.state,
+        "expected": list(study.ends),
         "true_affected_percent": None if truth is None else round(100 * truth, 1),
     }

@@ -83,6 +83,7 @@ class Reason(StrEnum):
     NO_LUNGS = "no_lungs"
     LUNG_VOLUME = "lung_volume"
     LUNG_OPAQUE = "lung_opaque"
+    UNFAMILIAR = "unfamiliar"
     TIME_LIMIT = "time_limit"
     REFERENCE = "reference"
 
@@ -96,6 +97,7 @@ class Flag(StrEnum):
     RESEARCH_WEIGHTS = "research_weights"  # some model was trained on synthetic data
     LUNGS_DISAGREE = "lungs_disagree"  # two lung methods, where one checks the other
     LUNG_MAY_BE_MISSING = "lung_may_be_missing"  # what was found of the lungs is unlike whole ones: a grey zone
+    UNFAMILIAR = "unfamiliar"  # the images are unlike what the models were trained on
     SIDES_BY_SIZE = "sides_by_size"  # right and left named by size, not by patient orientation
     THICK_SLICES = "thick_slices"
     LUNG_CUT_OFF = "lung_cut_off"  # lung reaches the first or last slice
@@ -233,6 +235,7 @@ class Findings:
     class_probabilities: dict[str, float] | None = None
     clinical_severity: str | None = None
     flags: tuple[Flag, ...] = ()
+    remarks: tuple[str, ...] = ()  # what a flag cannot say: by how much the lung methods differ, what is unfamiliar
     provenance: Provenance
 
     @property

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import psutil
@@ -17,12 +18,15 @@ from tests.support import peer
 from training.phantom.demo import PLANS, STAT_DESCRIPTION, DemoStudy
 from training.phantom.dicom import StudyInfo, Syntax, uid_for
 from training.phantom.study import SMALL, Options, small_study
+from triaged.cli import print_demonstration
+from triaged.config import Worklist
 from triaged.demo import Demo, Report
 from triaged.demo_pacs import PacsKind
 
-pytestmark = pytest.mark.timeout(400)  # fourteen studies are drawn, sent, analysed and delivered: a minute on two cores
+pytestmark = pytest.mark.timeout(400)  # sixteen studies are drawn, sent, analysed and delivered: a minute on two cores
 
 ROLES = {"seg", "sr", "picture"}
+SETTINGS = Worklist()  # the demonstration names no thresholds
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,10 +68,11 @@ def test_the_demonstration_completes_with_a_real_pacs(shown: Shown) -> None:
 def test_every_study_ends_as_it_was_drawn_to_end(shown: Shown) -> None:
     for plan, entry in zip(PLANS, shown.said["sent"], strict=True):
         item = shown.items[entry["study_uid"]]
-        assert (item["state"], item["reason_code"] or "") == (plan.state, plan.reason), plan.kind
-        assert entry["expected_state"] == plan.state
+        assert (item["reason_code"] or item["state"]) in plan.ends, plan.kind
+        assert entry["expected"] == list(plan.ends)
     kinds = [entry["kind"] for entry in shown.said["sent"]]
     assert {"undecodable", "not a chest", "one lung opaque", "normal, STAT by rule"} <= set(kinds)
+    assert {entry["label"] for entry in shown.said["sent"]} == {"covid", "cap", "normal", "other", None}
 
 
 def test_the_list_is_in_another_order_than_it_came_in(shown: Shown) -> None:
@@ -77,27 +82,83 @@ def test_the_list_is_in_another_order_than_it_came_in(shown: Shown) -> None:
     assert said["order_before"] != said["order_after"]
 
 
-def test_stat_stays_first_and_the_promoted_stand_by_their_true_severity(shown: Shown) -> None:
-    truth = {entry["study_uid"]: entry["true_affected_percent"] for entry in shown.said["sent"]}
-    items = shown.said["worklist"]
-    assert items[0]["order_priority"] == "STAT"
-    promoted = [item["study_uid"] for item in items if item["due_at"] < item["baseline_due_at"]]
-    assert len(promoted) >= 6
-    assert promoted == sorted(promoted, key=lambda uid: truth[uid], reverse=True)
-    assert items[1]["study_uid"] == max(truth, key=lambda uid: truth[uid] if uid in promoted else -1.0)
-    assert items[1]["ct_grade"] in {"CT-3", "CT-4"}
-    last = items.index(next(item for item in items if item["study_uid"] == promoted[-1]))
-    assert last == len(promoted), "whoever is not promoted stands below"
+def test_stat_stays_first_and_covid_stands_by_its_true_severity(shown: Shown) -> None:
+    assert shown.said["worklist"][0]["order_priority"] == "STAT"
+    drawn = {entry["kind"]: entry for entry in shown.said["sent"]}
+    by_severity = sorted(
+        (kind for kind in drawn if kind.startswith("COVID-19") and kind.endswith("%")),
+        key=lambda kind: float(drawn[kind]["true_affected_percent"]),
+        reverse=True,
+    )
+    places = [shown.items[drawn[kind]["study_uid"]]["position"] for kind in by_severity]
+    assert len(places) >= 4
+    assert places == sorted(places)
+    assert shown.items[drawn["COVID-19, 78 %"]["study_uid"]]["ct_grade"] in {"CT-3", "CT-4"}
+
+
+def test_the_joint_policy_puts_severe_above_identified_above_the_rest(shown: Shown) -> None:
+    """Severe counts whatever the cause; identified counts where there is a score (`triaged.worklist.policy`)."""
+    ranks = []
+    for item in shown.said["worklist"][1:]:
+        severe = (item["affected_percent"] or 0.0) >= 100 * SETTINGS.severity_threshold
+        identified = (item["covid_probability"] or 0.0) >= SETTINGS.identification_threshold
+        assert (item["due_at"] < item["baseline_due_at"]) == (severe or identified), item["study_uid"]
+        ranks.append(2 if severe else 1 if identified else 0)
+    assert ranks == sorted(ranks, reverse=True)
+    labels = {entry["study_uid"]: entry["label"] for entry in shown.said["sent"]}
+    severe_causes = {
+        labels[item["study_uid"]] for item, rank in zip(shown.said["worklist"][1:], ranks, strict=True) if rank == 2
+    }
+    assert {"covid", "cap"} <= severe_causes
+
+
+def test_an_opaque_lung_is_not_ranked_low_in_silence(shown: Shown) -> None:
+    (uid,) = (entry["study_uid"] for entry in shown.said["sent"] if entry["kind"] == "one lung opaque")
+    item = shown.items[uid]
+    if item["state"] == "analysed":
+        assert item["ct_grade"] in {"CT-3", "CT-4"}
+        assert item["due_at"] < item["baseline_due_at"]
+    else:
+        assert item["affected_percent"] is None
+        assert "opaque" in item["reason"]
 
 
 def test_what_was_found_is_what_was_drawn(shown: Shown) -> None:
-    """Thresholding with classical lungs loses some of what touches the pleura; it must not lose the order of size."""
-    truth = {entry["study_uid"]: entry["true_affected_percent"] for entry in shown.said["sent"]}
-    assert len(shown.said["scored"]) == sum(plan.state == "analysed" for plan in PLANS)
+    """Thresholding with classical lungs loses what is consolidated at the pleura, up to a quarter of a lung here; what
+    is not there it must not find."""
+    drawn = {entry["study_uid"]: entry for entry in shown.said["sent"]}
+    assert len(shown.said["scored"]) >= sum(plan.ends == ("analysed",) for plan in PLANS)
     for item in shown.said["scored"]:
-        assert item["affected_percent"] == pytest.approx(truth[item["study_uid"]], abs=20)
-        if truth[item["study_uid"]] == 0:
+        entry = drawn[item["study_uid"]]
+        assert -25 < item["affected_percent"] - entry["true_affected_percent"] < 10, entry["kind"]
+        if entry["label"] == "normal":
             assert item["ct_grade"] == "CT-0"
+
+
+def test_every_analysed_study_has_a_score_or_none_has(shown: Shown) -> None:
+    """Whether there are scores is up to the models that are the default; where there are, they must be worth it."""
+    labels = {entry["study_uid"]: entry["label"] for entry in shown.said["sent"]}
+    scores: dict[str, list[Any]] = {}
+    for item in shown.said["scored"]:
+        scores.setdefault(labels[item["study_uid"]], []).append(item["covid_probability"])
+    every = [score for of_label in scores.values() for score in of_label]
+    if all(score is None for score in every):
+        return
+    assert all(score is not None and 0.0 <= score <= 1.0 for score in every)
+    assert fmean(scores["covid"]) > fmean(scores["normal"])
+
+
+def test_people_see_what_was_drawn_beside_what_was_found(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown.said
+    report = Report(
+        pacs="", sent=said["sent"], before=said["order_before"], after=said["worklist"], delivered=[], complete=True
+    )
+    print_demonstration(report.listed())
+    words = " ".join(capsys.readouterr().out.split())
+    for heading in ("without AI", "drawn", "found %", "score"):
+        assert heading in words
+    for kind in ("effusion", "fibrosis", "undecodable"):
+        assert kind in words
 
 
 def test_every_result_is_in_the_pacs_once(shown: Shown) -> None:
@@ -133,13 +194,13 @@ def three(folder: Path) -> list[DemoStudy]:
             DemoStudy(
                 study_uid=study.study_uid,
                 kind=kind,
+                label="covid",
                 patient_name=info.patient_name,
                 patient_id=info.patient_id,
                 accession_number=info.accession_number,
                 study_description=info.study_description,
                 priority="",
-                state="analysed" if is_good else "not_analysed",
-                reason="" if is_good else "syntax",
+                ends=("analysed",) if is_good else ("syntax",),
                 right_fraction=study.truth.right_fraction,
                 left_fraction=study.truth.left_fraction,
                 paths=study.paths,
@@ -181,4 +242,4 @@ def test_a_pacs_that_there_is_not_is_a_mistake_of_the_caller() -> None:
 def test_the_plan_holds_what_a_demonstration_must_show() -> None:
     assert len(PLANS) >= 12
     assert sum(plan.description == STAT_DESCRIPTION for plan in PLANS) == 1
-    assert {plan.reason for plan in PLANS if plan.state == "not_analysed"} == {"not_chest", "syntax", "lung_opaque"}
+    assert {plan.ends[0] for plan in PLANS} == {"analysed", "not_chest", "syntax", "lung_opaque"}

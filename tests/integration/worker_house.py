@@ -34,6 +34,9 @@ def settings(folder: Path, extra: str = "", *, mode: str = "live") -> Config:
         ae_title = "PACS"
         host = "127.0.0.1"
         port = 104
+        [analysis]
+        lungs = "classical-lungs"
+        triage = "thresholding"
         {extra}
         """
     )

@@ -43,7 +43,7 @@ def test_a_fresh_installation_passes_and_nothing_is_left_behind(tmp_path: Path) 
     config = settings(tmp_path)
     found = asked(config)
     assert {name for name, check in found.items() if not check.ok} == set()
-    assert "classical-lungs 1" in found["models"].words
+    assert "lungs-unet 1, ct-triage 1" in found["models"].words
     assert list(config.storage.path.iterdir()) == [], "a check makes no database: the daemon would take it for its own"
 
 

@@ -20,7 +20,8 @@ from training.phantom.descriptors import descriptors
 from training.phantom.dicom import StudyInfo, uid_for
 from training.phantom.population import Drawn, Kind, draw
 from training.phantom.scanner import Kernel, Scan
-from training.phantom.study import Options, WrittenStudy, write_study
+from training.phantom.sheet import sheet_of
+from training.phantom.study import FIRST_SERIES, Options, WrittenStudy, write_study
 
 # Mixed, each kind early: eight cases show what there is.
 MIX = (
@@ -46,7 +47,7 @@ ABOVE_MM, BELOW_MM = 124.0, 152.0  # of mid-chest, for a patient of middle heigh
 BETWEEN = timedelta(minutes=13)
 WORKERS = 2
 LUNG_KERNEL = Kernel(name="B60f", psf_mm=0.5, noise_hu=30.0, overshoot=0.5, band_px=(0.55, 1.5))
-TRUTH = "truth.json"
+TRUTH, SHEET = "truth.json", "sheet.png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def write_cases(
 ) -> Iterator[WrittenCase]:
     """Write `count` studies of mixed kinds below `folder`, one folder each, and say what each is as it is done.
 
-    truth.json comes last. Equal seeds give equal UIDs and pixels.
+    sheet.png, some slices of each, and truth.json come last. Equal seeds give equal UIDs and pixels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = datetime.now()
@@ -86,6 +87,8 @@ def write_cases(
             for case in pool.map(_case, *zip(*jobs, strict=True)):
                 written.append(case)
                 yield case
+    first_series = [(f"{case.folder} {case.kind}", folder / case.folder / FIRST_SERIES) for case in written]
+    (folder / SHEET).write_bytes(sheet_of(first_series))
     text = json.dumps([asdict(case) for case in written], indent=1)
     (folder / TRUTH).write_text(text + "\n", encoding="utf-8")
 

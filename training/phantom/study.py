@@ -23,6 +23,8 @@ from training.phantom.dicom import (
 from training.phantom.pathology import Pathology
 from training.phantom.scanner import SHARP, SOFT, Kernel, Scan
 
+FIRST_NUMBER = 2  # scanners give 1 to the localizer
+FIRST_SERIES = f"series-{FIRST_NUMBER}"  # its folder
 SMALL = Scan(
     slices=32,
     rows=112,
@@ -70,7 +72,7 @@ class _Writer:
     written: list[WrittenSeries] = field(default_factory=list)
 
     def add(self, volume: Volume, *, frame: str = "main", **values: object) -> None:
-        number = len(self.written) + 2
+        number = len(self.written) + FIRST_NUMBER
         series = SeriesInfo(
             series_uid=uid_for(self.info.study_uid, "series", number),
             frame_of_reference_uid=uid_for(self.info.study_uid, "frame", frame),

@@ -8,7 +8,7 @@ seven, cross-entropy and Dice, a cosine, and the augmentation without which a ph
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -50,25 +50,23 @@ class Plan:
     seed: int = 42  # the published split's
 
 
+# 20 slices a batch instead of 30: more steps in the same hour.
 _SMALL = Plan(
     levels=5,
-    steps=3_500,
+    steps=2_200,
+    slices=20,
     schedule="cosine",
     dice=True,
     augment=True,
     plane=176,
-    validate_every=250,
-    validation_cases=40,
+    validate_every=440,
+    validation_cases=28,
 )
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
     "shipped": _SMALL,
-    "small": Plan(
-        levels=5, steps=600, slices=16, schedule="cosine", dice=True, augment=True, plane=128, validation_cases=10
-    ),
-    "tiny": Plan(
-        width=2, levels=3, steps=8, slices=4, schedule="cosine", dice=True, augment=True, plane=48, validate_every=4
-    ),
+    "small": replace(_SMALL, steps=600, slices=16, plane=128, validate_every=160, validation_cases=10),
+    "tiny": replace(_SMALL, width=2, levels=3, steps=8, slices=4, plane=48, validate_every=4, validation_cases=30),
 }
 
 

@@ -73,7 +73,10 @@ class Analyst:
         self._digest = findings_digest
         self._pipeline = Pipeline(lungs=settings.lungs, triage=settings.triage, device=device)
         self._calibration = read_calibration(settings.calibration, self._pipeline.triage_card)
-        self.identities = tuple(
+        self.identities = self._named(self._pipeline.identities)
+
+    def _named(self, identities: Iterable[Identity]) -> tuple[ModelIdentity, ...]:
+        return tuple(
             ModelIdentity(
                 role=i.role,
                 name=i.name,
@@ -82,7 +85,7 @@ class Analyst:
                 synthetic=i.synthetic,
                 parameters=_parameters(i, self._calibration),
             )
-            for i in self._pipeline.identities
+            for i in identities
         )
 
     @property
@@ -141,13 +144,13 @@ class Analyst:
         drawn = time.perf_counter()
         seen = project(prediction.volume, prediction.labels, prediction.lesions)
         made_by = Provenance(
-            models=self.identities,
+            models=self._named(prediction.identities),
             triaged_version=__version__,
             device=self._device,
             config_digest=self._digest,
             seconds=seconds,
         )
-        found = findings_of(prediction, verdict.flags, made_by, self._calibration)
+        found = findings_of(prediction, verdict.flags, made_by, self._calibration, verdict.remarks)
         view = seen.view().rgb
         left = _draw(prediction, found, selection.choice, seen, view, revision)
         seconds = {**seconds, "picture": round(time.perf_counter() - drawn, 3)}

@@ -10,7 +10,11 @@ from triaged.records import Findings, Flag, Grade, Provenance
 
 
 def findings_of(
-    prediction: Prediction, flags: tuple[Flag, ...], made_by: Provenance, calibration: SiteCalibration | None = None
+    prediction: Prediction,
+    flags: tuple[Flag, ...],
+    made_by: Provenance,
+    calibration: SiteCalibration | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> Findings:
     """What the models say, and None for what they do not say; a probability where the site has calibrated the score."""
     extent, severity = prediction.extent, prediction.severity
@@ -21,6 +25,7 @@ def findings_of(
         lung_volume_ml_left=extent.lung_ml_left,
         lung_volume_ml_right=extent.lung_ml_right,
         flags=flags,
+        remarks=remarks,
         provenance=made_by,
     )
     if calibration is not None:

@@ -116,7 +116,7 @@ def finding_keys(found: Findings | None) -> dict[str, object]:
             "covid_probability affected_percent affected_percent_left affected_percent_right ct_grade "
             "lung_volume_ml_left lung_volume_ml_right lesion_volume_ml model seconds seconds_per_stage"
         )
-        return dict.fromkeys(names.split()) | {"flags": []}
+        return dict.fromkeys(names.split()) | {"flags": [], "remarks": []}
     return {
         "covid_probability": found.covid_probability,
         "affected_percent": _percent(found.affected_fraction),
@@ -130,6 +130,7 @@ def finding_keys(found: Findings | None) -> dict[str, object]:
         "seconds": round(sum(found.provenance.seconds.values()), 3),
         "seconds_per_stage": found.provenance.seconds,
         "flags": [flag.value for flag in found.flags],
+        "remarks": list(found.remarks),
     }
 
 

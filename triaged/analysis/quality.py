@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models import crosscheck
 from models.extent import Extent
 from models.pipeline import Prediction
 from triaged.records import Flag, Reason
@@ -31,6 +32,11 @@ USUAL_RIGHT_LEFT = (0.8, 1.6)
 USUAL_CAVITY_SHARE = 0.55
 USUAL_HEIGHT_MM = 210.0
 USUAL_BASE_STEP_MM = 30.0  # the right dome stands 10 to 20 mm above the left one, and the recesses reach about level
+# Dense lung that no model called a lesion. In the true lungs of phantoms it is vessels, at most 2 % of a side; a
+# collapsed lobe, which is no lesion, 8 to 19 %. A sixth of a lung is a segment that the number may lack; beyond three
+# tenths the number says nothing of that lung.
+USUAL_UNEXPLAINED = 0.15
+MOST_UNEXPLAINED = 0.30
 # Above 5 mm, small lesions are averaged away with what surrounds them. Positions come rounded, to a micrometre or to a
 # hundredth of a millimetre, and a spacing computed from them is never quite 5.
 THICK_MM = 5.05
@@ -38,16 +44,18 @@ THICK_MM = 5.05
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`reason_code` and `words` where the study is not analysed; otherwise what its reader should know."""
+    """`reason_code` and `words` where the study is not analysed; otherwise what its reader should know: flags, and in
+    `remarks` the particulars that belong to them."""
 
     reason_code: Reason | None = None
     words: str = ""
     flags: tuple[Flag, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def judge(prediction: Prediction, *, partial: bool, lossy: bool, contrast: bool) -> Verdict:
     """The first gate that closes decides; where none does, every flag is collected."""
-    for gate in (_opaque, _volume, _coverage):
+    for gate in (_opaque, _unexplained, _unconfirmed, _unfamiliar, _volume, _coverage):
         verdict = gate(prediction)
         if verdict is not None:
             return verdict
@@ -61,9 +69,30 @@ def judge(prediction: Prediction, *, partial: bool, lossy: bool, contrast: bool)
         Flag.SIDES_BY_SIZE: prediction.sides_by_size,
         Flag.THICK_SLICES: prediction.volume.spacing_mm[0] > THICK_MM,
         Flag.LUNG_CUT_OFF: extent.reaches_head_end or extent.reaches_foot_end,
-        Flag.LUNG_MAY_BE_MISSING: _is_unusual(extent),
+        Flag.LUNGS_DISAGREE: prediction.crosscheck is not None and bool(prediction.crosscheck.words),
+        Flag.LUNG_MAY_BE_MISSING: _is_unusual(extent) or max(prediction.unexplained) > USUAL_UNEXPLAINED,
+        Flag.UNFAMILIAR: bool(prediction.unfamiliar),
     }
-    return Verdict(flags=tuple(flag for flag, is_set in flags.items() if is_set))
+    return Verdict(flags=tuple(flag for flag, is_set in flags.items() if is_set), remarks=_remarks(prediction))
+
+
+def _remarks(prediction: Prediction) -> tuple[str, ...]:
+    said = []
+    check = prediction.crosscheck
+    if check is not None and check.words:
+        stood_in = check.verdict is crosscheck.Verdict.FAILED
+        said.append(check.words + (": the classical lungs stand in" if stood_in else ""))
+    if max(prediction.unexplained) > USUAL_UNEXPLAINED:
+        said.append(_dense(prediction))
+    if prediction.unfamiliar:
+        said.append("unfamiliar: " + "; ".join(each.words for each in prediction.unfamiliar))
+    return tuple(said)
+
+
+def _dense(prediction: Prediction) -> str:
+    right, left = prediction.unexplained
+    side = "right" if right >= left else "left"
+    return f"{100 * max(right, left):.0f} % of the {side} lung is dense without having been called a lesion"
 
 
 def _is_unusual(extent: Extent) -> bool:
@@ -99,6 +128,27 @@ def _opaque(prediction: Prediction) -> Verdict | None:
         words = f"the lungs found are {extent.height_mm:.0f} mm high: their bases may be opaque"
         return Verdict(reason_code=Reason.LUNG_OPAQUE, words=words)
     return None
+
+
+def _unexplained(prediction: Prediction) -> Verdict | None:
+    """A white lung that was taken in and called healthy is as quiet as one that was lost."""
+    if max(prediction.unexplained) <= MOST_UNEXPLAINED:
+        return None
+    return Verdict(reason_code=Reason.LUNG_OPAQUE, words=f"a lung may be opaque: {_dense(prediction)}")
+
+
+def _unconfirmed(prediction: Prediction) -> Verdict | None:
+    check = prediction.crosscheck
+    if check is None or check.verdict is not crosscheck.Verdict.UNCONFIRMED:
+        return None
+    return Verdict(reason_code=Reason.LUNG_OPAQUE, words=f"both lungs may be opaque, or it is no chest: {check.words}")
+
+
+def _unfamiliar(prediction: Prediction) -> Verdict | None:
+    far = [each.words for each in prediction.unfamiliar if each.far]
+    if not far:
+        return None
+    return Verdict(reason_code=Reason.UNFAMILIAR, words="unfamiliar input: " + "; ".join(far))
 
 
 def _volume(prediction: Prediction) -> Verdict | None:

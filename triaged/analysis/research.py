@@ -20,8 +20,8 @@ def require_admitted(config: Config, device: str) -> list[str]:
     synthetic = [card.name for card in cards if card.synthetic]
     if synthetic and config.mode == "live" and not settings.accept_research_weights:
         raise ResearchWeights(
-            f"{', '.join(synthetic)} was trained on synthetic data: set [analysis] accept_research_weights = true "
-            'to order a live list by it, or mode = "shadow"'
+            f"trained on synthetic data: {', '.join(synthetic)}. Set [analysis] accept_research_weights = true "
+            'to order a live list by it, or lungs = "classical-lungs" and triage = "thresholding", or mode = "shadow"'
         )
     site = read_calibration(settings.calibration, cards[1])
     return [f"{card.name} {card.version}" for card in cards] + ([site.words] if site is not None else [])

@@ -90,6 +90,7 @@ FLAGS = {
     Flag.LUNG_CUT_OFF: Code("TRG0208", SCHEME, "Lung reaches the first or the last slice"),
     Flag.CONTRAST: Code("TRG0209", SCHEME, "Contrast agent was given"),
     Flag.LUNG_MAY_BE_MISSING: Code("TRG0210", SCHEME, "Lung may be missing from the measurement"),
+    Flag.UNFAMILIAR: Code("TRG0211", SCHEME, "Images are unlike those the models were trained on"),
 }
 PRIVATE = (
     AFFECTED_PERCENT,

@@ -178,6 +178,7 @@ def _texts(report: Report, stamp: Stamp) -> list[tuple[Code, str]]:
         said.append((codes.COMMENT, DENSE_LUNG_ONLY))
     if Flag.LUNG_MAY_BE_MISSING in f.flags:
         said.append((codes.COMMENT, LUNG_MAY_BE_MISSING))
+    said += [(codes.COMMENT, remark) for remark in f.remarks]
     if Flag.RESEARCH_WEIGHTS in f.flags or any(m.synthetic for m in stamp.made_by.models):
         said.append((codes.COMMENT, SYNTHETIC))
     said.append((codes.COMMENT, f"Series analysed: {choice.slices} slices. {choice.reason}"))

@@ -24,6 +24,7 @@ FLAGS = {
         "Lung may be missing from the measurement: what was found is unlike whole lungs (one side small, a base high, "
         "or no ribs to measure against). Consolidated lung can be lost so; the percentages may be too low."
     ),
+    Flag.UNFAMILIAR: "The images are unlike those the models were trained on: what the models say is less certain.",
     Flag.SIDES_BY_SIZE: "Right and left were told apart by size, not by patient orientation.",
     Flag.THICK_SLICES: "The slices are thick: small lesions may be missed or overestimated.",
     Flag.LUNG_CUT_OFF: "The lung reaches the first or last slice: part of it was not imaged.",
@@ -168,7 +169,7 @@ def study_page(store: Store, config: Config, board: Board, study_uid: str, now: 
         table=_table(study.findings),
         choice=study.choice.reason if study.choice else "",
         series=_series(store, study),
-        flags=tuple(FLAGS[flag] for flag in study.findings.flags) if study.findings else (),
+        flags=_to_know(study.findings),
         models=_models(study.findings),
         milestones=milestones,
         stages=_stages(study.findings, events),
@@ -241,6 +242,13 @@ def _table(findings: Findings | None) -> tuple[tuple[str, str, str, str], ...]:
         ),
         ("Lung volume", _ml(f.lung_volume_ml_right), _ml(f.lung_volume_ml_left), _ml(lungs)),
     )
+
+
+def _to_know(findings: Findings | None) -> tuple[str, ...]:
+    """The flags in words, then what belongs to this study alone."""
+    if findings is None:
+        return ()
+    return (*(FLAGS[flag] for flag in findings.flags), *(f"{r[:1].upper()}{r[1:]}." for r in findings.remarks))
 
 
 def _ml(volume_ml: float | None) -> str:

@@ -21,12 +21,13 @@ from triaged.analysis.analyst import FEW, KEY_SLICES, THUMBNAIL_PX, Analysed, An
 from triaged.config import Analysis, findings_digest
 from triaged.records import Flag, Outcome, Reason, StudyState
 
+CLASSICAL = Analysis(lungs="classical-lungs", triage="thresholding")
 INFO = StudyInfo(study_uid="2.25.4711", body_part="")
 
 
 @pytest.fixture(scope="module")
 def analyst() -> Analyst:
-    settings = Analysis()
+    settings = CLASSICAL
     return Analyst(settings, "cpu", findings_digest(settings))
 
 
@@ -95,7 +96,7 @@ def test_provenance_names_every_algorithm(analysed: Analysed, analyst: Analyst) 
     made_by = analysed.outcome.findings.provenance
     assert [(m.role, m.name) for m in made_by.models] == [("lungs", "classical-lungs"), ("triage", "thresholding")]
     assert made_by.models == analyst.identities
-    assert (made_by.device, made_by.config_digest) == ("cpu", findings_digest(Analysis()))
+    assert (made_by.device, made_by.config_digest) == ("cpu", findings_digest(CLASSICAL))
     assert not analyst.is_synthetic
 
 

@@ -111,11 +111,13 @@ def test_the_digest_of_the_settings_follows_the_content_of_the_map(file: Path) -
 
 
 def test_the_daemon_does_not_start_with_a_calibration_it_cannot_apply(file: Path) -> None:
-    text = f'[storage]\npath = "unused"\n[analysis]\ncalibration = "{file}"\n'
+    text = f'[storage]\npath = "unused"\n[analysis]\ntriage = "thresholding"\ncalibration = "{file}"\n'
     with pytest.raises(CalibrationError, match="thresholding gives no score"):
         require_admitted(parse(text), "cpu")
     with pytest.raises(CalibrationError, match="thresholding gives no score"):
-        Analyst(Analysis(calibration=file), "cpu", "c0ffee")
+        Analyst(Analysis(triage="thresholding", calibration=file), "cpu", "c0ffee")
+    with pytest.raises(CalibrationError, match="not to these weights"):
+        require_admitted(parse(text.replace("thresholding", "ct-triage")), "cpu")
 
 
 def test_an_analysis_states_the_probability_and_which_calibration_gave_it(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from models import crosscheck
+from models.crosscheck import Crosscheck
+from models.familiar import Unfamiliar
 from models.pipeline import Prediction
 from tests.unit.analysis.predictions import LUNGS, TRIAGE, extent, prediction, volume
 from triaged.analysis import quality
@@ -120,6 +123,65 @@ FLAGS: list[tuple[dict[str, Any], dict[str, bool], Flag]] = [
 @pytest.mark.parametrize(("values", "said", "flag"), FLAGS)
 def test_each_flag_is_set_by_its_own_sign_alone(values: dict[str, Any], said: dict[str, bool], flag: Flag) -> None:
     assert judged(prediction(**values), **said) == Verdict(flags=(flag,))
+
+
+# -- learned lungs, and inputs that the networks do not know -------------------------------------------------------
+
+
+def checked(verdict: crosscheck.Verdict, words: str = "") -> Prediction:
+    return prediction(crosscheck=Crosscheck(verdict=verdict, words=words))
+
+
+def test_lungs_that_agree_are_no_matter_of_a_flag() -> None:
+    assert judged(checked(crosscheck.Verdict.AGREE)) == Verdict()
+
+
+def test_lungs_that_disagree_are_flagged_and_it_is_said_by_how_much() -> None:
+    verdict = judged(checked(crosscheck.Verdict.DISAGREE, "12 % of the air is missing"))
+    assert verdict == Verdict(flags=(Flag.LUNGS_DISAGREE,), remarks=("12 % of the air is missing",))
+
+
+def test_lungs_that_stand_in_are_flagged_and_named() -> None:
+    verdict = judged(checked(crosscheck.Verdict.FAILED, "the learned method found no lungs"))
+    assert verdict.flags == (Flag.LUNGS_DISAGREE,)
+    assert verdict.remarks == ("the learned method found no lungs: the classical lungs stand in",)
+
+
+def test_lungs_that_nothing_confirms_are_not_analysed() -> None:
+    verdict = judged(checked(crosscheck.Verdict.UNCONFIRMED, "no air was found in them"))
+    assert verdict.reason_code is Reason.LUNG_OPAQUE
+    assert "both lungs may be opaque" in verdict.words
+    assert verdict.words.endswith("no air was found in them")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_dense_lung_that_nobody_called_a_lesion_is_doubted_then_refused(side: str) -> None:
+    def unexplained(share: float) -> Verdict:
+        return judged(prediction(unexplained=(share, 0.01) if side == "right" else (0.01, share)))
+
+    assert unexplained(quality.USUAL_UNEXPLAINED) == Verdict()
+    doubted, refused = unexplained(quality.USUAL_UNEXPLAINED + 0.01), unexplained(quality.MOST_UNEXPLAINED + 0.01)
+    assert doubted.flags == (Flag.LUNG_MAY_BE_MISSING,)
+    assert doubted.remarks == (f"16 % of the {side} lung is dense without having been called a lesion",)
+    assert refused.reason_code is Reason.LUNG_OPAQUE
+    assert f"31 % of the {side} lung" in refused.words
+
+
+def test_an_unfamiliar_input_is_flagged_and_a_very_strange_one_is_not_analysed() -> None:
+    near, far = Unfamiliar(words="noise 50 HU (net)", far=False), Unfamiliar(words="air 20 HU (net)", far=True)
+    assert judged(prediction(unfamiliar=(near, near))) == Verdict(
+        flags=(Flag.UNFAMILIAR,), remarks=("unfamiliar: noise 50 HU (net); noise 50 HU (net)",)
+    )
+    verdict = judged(prediction(unfamiliar=(near, far)))
+    assert verdict.reason_code is Reason.UNFAMILIAR
+    assert verdict.words == "unfamiliar input: air 20 HU (net)"
+
+
+def test_an_opaque_lung_is_named_before_the_strange_input_that_it_makes() -> None:
+    """A lung without air has strange numbers; what the reader must know is that it is white."""
+    strange = (Unfamiliar(words="air 20 HU (net)", far=True),)
+    verdict = judged(prediction(unfamiliar=strange, extent=extent(lung_ml_left=100.0)))
+    assert verdict.reason_code is Reason.LUNG_OPAQUE
 
 
 def test_every_flag_that_applies_is_set() -> None:

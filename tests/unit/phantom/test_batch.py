@@ -10,12 +10,14 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from models.reading import read_dicom_series, read_file
 from tests.support import peer
-from training.phantom.batch import MIX, WrittenCase, write_cases
+from training.phantom.batch import MIX, SHEET, WrittenCase, write_cases
 from training.phantom.population import Kind
+from training.phantom.sheet import ACROSS, TILE_PX
 from triaged.cli import app
 
 SIZE = 96
@@ -48,6 +50,8 @@ def test_truth_says_what_the_files_hold(written: tuple[Path, list[WrittenCase]])
     folder, cases = written
     listed = json.loads((folder / "truth.json").read_text())
     assert [entry["kind"] for entry in listed] == ["covid", "normal", "cap"]
+    with Image.open(folder / SHEET) as sheet:
+        assert sheet.size == (ACROSS * TILE_PX, len(cases) * TILE_PX)
     for case in cases:
         files = sorted((folder / case.folder).rglob("*.dcm"))
         assert len(files) == case.files

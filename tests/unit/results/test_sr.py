@@ -100,6 +100,15 @@ def test_lung_that_may_be_missing_is_no_success(grade: Grade, summary: str) -> N
     assert any("the percentages may be too low" in str(text) for text in reader.values(sr, "Comment"))
 
 
+def test_the_particulars_of_a_flag_are_in_the_report() -> None:
+    wanted = case()
+    remark = "unfamiliar: noise in soft tissue 95 HU, trained on 0 to 40 HU (lungs-unet)"
+    told = replace(wanted.findings, flags=(Flag.UNFAMILIAR,), remarks=(remark,))
+    sr = sr_of(replace(wanted, findings=told))
+    assert remark in reader.values(sr, "Comment")
+    assert "Images are unlike those the models were trained on" in map(str, reader.values(sr, "Quality flag"))
+
+
 def test_what_no_model_says_is_not_in_the_report() -> None:
     plain = sr_of(case())
     assert reader.values(plain, "Certainty of Finding") == []

@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from models.predict import UnknownModel
 from models.severity import LEFT, RIGHT
-from tests.unit.models.chest import Chest, Ellipsoid, draw
+from tests.unit.training.some_cases import SOME
 from training import evaluate
-from training.evaluate import CLASSICAL, Case, Contender, Evaluation, HeldOut, Measured, held_out
+from training.cases import held_out
+from training.evaluate import CLASSICAL, Contender, Evaluation
+from training.judge import judge
+from training.measure import Case, Measured, measure, remaining
 from training.phantom.case import Patient, Phantom
 from training.phantom.pathology import Pathology
 from training.phantom.study import SMALL
 
 GENERIC = Contender(label="generic", lungs="generic-lungs", triage="thresholding")
-GROUND_GLASS_HU = -450
-
-
-def _case(name: str, kind: str, radius_mm: float = 0.0, *, chest: Chest | None = None) -> HeldOut:
-    """A chest with a ball of ground glass in the right lung, off its centre."""
-    ball = Ellipsoid(centre=(-30, 20, -80), half=(radius_mm,) * 3)
-    drawn = draw(
-        chest or Chest(dense=((ball, GROUND_GLASS_HU),) if radius_mm else ()), slice_mm=20.0, pixel_mm=4.0, noise=5.0
-    )
-    labels = np.zeros(drawn.volume.shape, np.uint8)
-    labels[drawn.right], labels[drawn.left] = RIGHT, LEFT
-    z, y, x = drawn.grid
-    distance = np.sqrt((z + 30) ** 2 + (y - 20) ** 2 + (x + 80) ** 2)
-    lesions = drawn.right & (distance <= radius_mm) if radius_mm else np.zeros(drawn.volume.shape, np.bool_)
-    return HeldOut(name=name, kind=kind, volume=drawn.volume, labels=labels, lesions=lesions)
-
-
-def _cases() -> Iterator[HeldOut]:
-    for number, radius_mm in enumerate((28.0, 34.0, 42.0)):
-        yield _case(f"c{number}", "covid", radius_mm)
-    yield _case("a", "atelectasis", 30.0)
-    yield _case("p", "cap", 26.0)
-    yield _case("n", "normal")
-    yield _case("white", "normal", chest=Chest(right=None, left=None))
 
 
 @pytest.fixture(scope="module")
 def found() -> Evaluation:
-    return evaluate.evaluate(_cases(), [GENERIC], resamples=100)
+    return judge(SOME, [GENERIC]).evaluation(resamples=100)
 
 
 def test_every_case_is_counted_and_the_refused_one_has_found_nothing(found: Evaluation) -> None:
@@ -100,18 +77,9 @@ def test_a_report_is_plain_json_and_a_table(found: Evaluation) -> None:
     assert "generic less thresholding" in text
 
 
-def test_an_unknown_model_is_told_before_any_case_is_drawn() -> None:
-    def never() -> Iterator[HeldOut]:
-        raise AssertionError("drawn")
-        yield
-
-    with pytest.raises(UnknownModel):
-        evaluate.evaluate(never(), [replace(GENERIC, triage="hope")])
-
-
 def test_a_model_without_lesions_is_ranked_by_its_score() -> None:
     """CT triage computes the rank correlation of its classifier from the probability."""
-    silent = Measured(lung_dice=1.0, lesion_dice=math.nan, fraction=math.nan, score=0.7)
+    silent = Measured(lung_dice=1.0, lesion_dice=math.nan, fraction=math.nan, score=0.7, seconds=1.0)
     assert silent.severity == 0.7
     assert replace(silent, fraction=0.2).severity == 0.2
 
@@ -160,3 +128,29 @@ def test_a_scanned_phantom_is_a_case_with_its_sides() -> None:
 
 def test_the_baseline_is_the_thresholding_of_the_papers() -> None:
     assert (CLASSICAL.lungs, CLASSICAL.triage) == ("classical-lungs", "thresholding")
+
+
+def test_what_the_data_set_does_not_say_is_not_computed() -> None:
+    """Many public sets have lesions without lungs, or no masks at all."""
+    case = SOME[0]
+    without = measure(CLASSICAL.pipeline(), replace(case, labels=None))
+    assert math.isnan(without.lung_dice)
+    assert without.lesion_dice > 0.5
+    assert math.isnan(remaining(replace(case, labels=None)).fraction)
+    cases = [remaining(case), replace(remaining(case), fraction=math.nan)]
+    scores = evaluate.scores([replace(without, lung_dice=0.5), without], cases, evaluate.METRICS, resamples=10)
+    assert (scores["lung_dice"].n, scores["lung_dice"].value) == (1, 0.5)
+    assert scores["severity_rho"].n == 1
+    blind = measure(CLASSICAL.pipeline(), replace(case, labels=None, lesions=None))
+    assert math.isnan(blind.lesion_dice)
+    assert blind.masks == {}
+
+
+def test_masks_are_scored_in_more_ways_than_dice() -> None:
+    case = SOME[2]
+    one = measure(CLASSICAL.pipeline(), case)
+    assert one.masks["lung_jaccard"] == pytest.approx(one.lung_dice / (2 - one.lung_dice))
+    assert 0.5 < one.masks["lesion_sensitivity"] < one.masks["lesion_specificity"] <= 1.0
+    refused = measure(CLASSICAL.pipeline(), SOME[6])
+    assert refused.refused
+    assert (refused.lung_dice, refused.masks["lung_jaccard"], refused.masks["lesion_specificity"]) == (0.0, 0.0, 1.0)

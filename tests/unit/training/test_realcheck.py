@@ -207,12 +207,14 @@ def test_the_report_names_command_date_and_models_and_no_folder(checked: Checked
 def test_the_command_writes_its_section(data: Path, checked: Checked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What it runs is tested above; here it is given what was found there."""
     monkeypatch.setenv(realcheck.DATA, str(data))
-    monkeypatch.setattr(realcheck, "check", lambda *_: checked)
+    monkeypatch.setattr(realcheck, "check", lambda data, contender, *_: replace(checked, contender=contender))
     out = tmp_path / "RESULTS.md"
     said = CliRunner().invoke(realcheck.app, ["--out", str(out)])
     assert said.exit_code == 0, said.output
-    assert table([checked]) in out.read_text()
-    assert table([checked]) in said.stdout
+    expected = table([replace(checked, contender=contender) for contender in realcheck.contenders([])])
+    assert "| learned |" in expected, "without a name, what ships is checked beside the classical path"
+    assert expected in out.read_text()
+    assert expected in said.stdout
 
 
 def test_without_the_data_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

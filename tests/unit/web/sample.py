@@ -111,14 +111,14 @@ CASES = (
 )  # fmt: skip
 
 
-def analyse_again(store: Store, config: Config, study_uid: str, now: Now) -> None:
-    """A new revision of a study, with the findings it had."""
+def analyse_again(store: Store, config: Config, study_uid: str, now: Now, outcome: Outcome | None = None) -> None:
+    """A new revision of a study, with the outcome it had or another."""
     store.queue.requeue(study_uid, by="Dr. B", now=now)
     claim = store.queue.claim("again", now)
     while claim is not None and claim.study.study_uid != study_uid:
         claim = store.queue.claim("again", now)
     assert claim is not None
-    commit_outcome(store, config, claim, store.studies.outcomes(study_uid)[-1][2], [], now)
+    commit_outcome(store, config, claim, outcome or store.studies.outcomes(study_uid)[-1][2], [], now)
 
 
 def uid(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from tests.unit.web import sample
 from triaged.clock import now
 from triaged.config import Config
+from triaged.records import Flag
 from triaged.store import Store
-from triaged.web.studypage import StudyPage, study_page
+from triaged.web.studypage import FLAGS, StudyPage, study_page
 from triaged.worklist.board import read_board
 
 UID = sample.of("TANAKA")
@@ -42,3 +44,12 @@ def test_making_the_results_is_a_stage_like_those_of_the_analysis(store: Store, 
     assert [stage for stage, _, _ in shown.stages] == [*before, "encode"]
     assert shown.stages[-1][1] == 4.25
     assert "Results made" in [what for _, what, _ in shown.milestones]
+
+
+def test_the_particulars_of_a_flag_follow_the_flags(store: Store, config: Config) -> None:
+    outcome = store.studies.outcomes(UID)[-1][2]
+    assert outcome.findings is not None
+    remark = "unfamiliar: noise in soft tissue 95 HU, trained on 0 to 40 HU (lungs-unet)"
+    found = replace(outcome.findings, flags=(Flag.UNFAMILIAR,), remarks=(remark,))
+    sample.analyse_again(store, config, UID, now(), replace(outcome, findings=found))
+    assert page(store, config).flags == (FLAGS[Flag.UNFAMILIAR], f"U{remark[1:]}.")

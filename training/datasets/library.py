@@ -1,0 +1,84 @@
+"""A library of synthetic patients on disk (`triaged phantom --library`) as cases to judge by.
+
+Its patients lie on the networks' grid (2 mm in-plane, some 12 mm between slices): good for a look at a training, while
+`heldout` has native pixels and spacings that nobody trained on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.classical import body_mask
+from models.sides import middle_of, split
+from models.volume import Volume
+from training.cases import HeldOut
+from training.datasets.stored import INDEX, VALIDATION, DataError, StoredLibrary
+
+APART = ("covid", "cap", "normal", "atelectasis")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryCases:
+    """The patients of one folder; of a folder with train/ and validation/, those it validates by."""
+
+    folder: Path
+    limit: int | None = None
+    name: str = "phantom"
+    synthetic: bool = True
+
+    @property
+    def description(self) -> str:
+        chosen = "; checkpoints may have been chosen by these" if self._place != self.folder else ""
+        return f"{_opened(self._place).description}, at 2 mm in-plane{chosen}"
+
+    def __len__(self) -> int:
+        there = len(_opened(self._place).kinds)
+        return there if self.limit is None else min(self.limit, there)
+
+    def origin(self, number: int) -> str:
+        return f"{_opened(self._place).digest} {number}"
+
+    def __getitem__(self, number: int) -> HeldOut:
+        """Raises DataError on a file that the index does not describe."""
+        patient, entry = _opened(self._place)[number], _entries(self._place)[number]
+        # Stored from foot to head, rows to the back, columns to the left.
+        affine = np.zeros((4, 4))
+        affine[2, 0], affine[1, 1], affine[0, 2] = patient.spacing_mm
+        affine[3, 3] = 1.0
+        middle_mm = middle_of(body_mask(patient.hu, patient.spacing_mm), affine)
+        kind = str(entry.get("drawn", entry["kind"]))
+        return HeldOut(
+            name=f"{kind} {number:05}",
+            kind=kind if kind in APART else "other",
+            volume=Volume(hu=patient.hu, affine_lps=affine),
+            labels=split(patient.lungs, affine, oriented=True, middle_mm=middle_mm),
+            lesions=patient.lesions,
+            descriptors=entry.get("descriptors", {}),
+            groups={"slice spacing": f"{patient.spacing_mm[0]:.0f} mm"},
+        )
+
+    @property
+    def _place(self) -> Path:
+        inner = self.folder / VALIDATION
+        return inner if (inner / INDEX).is_file() else self.folder
+
+
+@functools.cache
+def _opened(folder: Path) -> StoredLibrary:
+    return StoredLibrary(folder)
+
+
+@functools.cache
+def _entries(folder: Path) -> list[dict[str, Any]]:
+    """What the index says of each patient; `_opened` has seen that it is one."""
+    found: list[dict[str, Any]] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["patients"]
+    return found
+
+
+__all__ = ["DataError", "LibraryCases"]
