@@ -48,7 +48,7 @@ class Item:
         return self.configurations[0].parameters if self.configurations else None
 
 
-def _unet(width: int = 8, levels: int = 7) -> Mapping[str, Any]:
+def _unet(width: int = 8, levels: int = 7) -> dict[str, Any]:
     return {"width": width, "levels": levels}
 
 

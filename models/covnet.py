@@ -51,7 +51,7 @@ class COVNet(nn.Module):
     def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
         """The slices of all series one after the other, (S, 1, H, W) in [0, 1], and the (slices, rows, columns) of
         each of the N series, (N, 3). Gives logits (N, classes)."""
-        series = x.expand(-1, 3, -1, -1).split(sizes[:, 0].tolist())
+        series = torch.split(x.expand(-1, 3, -1, -1), sizes[:, 0].tolist())
         strongest = torch.stack([self.resnet(slices).amax(dim=0) for slices in series])  # (N, 2048)
         result: Tensor = self.classification(strongest)
         return result

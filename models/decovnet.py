@@ -48,7 +48,9 @@ class DeCoVNet(nn.Module):
         self.classification = nn.Sequential(nn.Linear(HEAD[-1], 32), nn.ReLU(inplace=True), nn.Linear(32, classes))
         for bottleneck in self.stages if begin_as_shortcuts else ():
             if isinstance(bottleneck, Bottleneck):
-                nn.init.zeros_(bottleneck.last[1].weight)
+                norm = bottleneck.last[1]
+                assert isinstance(norm, nn.BatchNorm3d)  # as Bottleneck is built
+                nn.init.zeros_(norm.weight)
         for module in self.classification.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=LAST_STD)

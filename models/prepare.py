@@ -141,7 +141,8 @@ def _on_grid(frame: Frame, plane: tuple[int, int]) -> Frame:
 
 def _spread(image: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)
-    return (image - low) / np.where(high > low, high - low, np.float32(1.0))
+    spread: NDArray[np.float32] = (image - low) / np.where(high > low, high - low, np.float32(1.0))
+    return spread
 
 
 def _about_the_middle(box: Box, size: tuple[int, int, int], moved: tuple[int, int, int]) -> Box:

@@ -79,7 +79,8 @@ class LesionTriage:
             x = torch.from_numpy(np.ascontiguousarray(image[part]))[None, None].to(self._device)
             total[part] += self._whole(x)[0].cpu().numpy()
             times[part] += 1
-        return total / times
+        total /= times
+        return total
 
     def _whole(self, x: Tensor) -> Tensor:
         if self._spec.resized is None:

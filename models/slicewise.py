@@ -143,7 +143,7 @@ class SliceLungs:
             case = prepare(replace(volume, hu=volume.hu[s : s + 1], sources=()), self._spec)
             x = torch.from_numpy(np.ascontiguousarray(case.image))[None].to(self._device)
             background = torch.softmax(self._network(x), dim=1)[:, 0]
-            found[s] = on_volume(1.0 - background.cpu().numpy(), case, self._level)[0]
+            found[s] = on_volume((1.0 - background).cpu().numpy(), case, self._level)[0]
         found = components(found, round(classical.SMALLEST_FRAGMENT_ML / volume.voxel_ml)) > 0
         labels = np.zeros(volume.shape, dtype=np.uint8)
         if found.any():

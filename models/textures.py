@@ -77,8 +77,8 @@ def _co_occurrence(p: Counts) -> dict[str, float]:
     level = np.arange(1.0, levels + 1)
     mean = float(alone @ level)
     variance = float(alone @ (level - mean) ** 2)
-    difference = np.bincount(np.abs(i - j).ravel(), p.ravel(), minlength=levels)
-    total = np.bincount((i + j).ravel(), p.ravel())
+    difference = _summed(np.abs(i - j), p)
+    total = _summed(i + j, p)
     k = np.arange(levels, dtype=np.float64)
     s = np.arange(total.size) - 2.0 * mean
     average = float(difference @ k)
@@ -148,12 +148,16 @@ def _runs(flat: NDArray[np.int32], starts: NDArray[np.intp], step: int, levels: 
         at, level = at[goes_on] + step, level[goes_on]
     table = np.stack(per_length, axis=1)  # (level, length - 1)
     of_level, of_length = np.nonzero(table)
-    return of_level.astype(np.float64), of_length + 1.0, table[of_level, of_length].astype(np.float64)
+    return (
+        of_level.astype(np.float64),
+        of_length.astype(np.float64) + 1.0,
+        table[of_level, of_length].astype(np.float64),
+    )
 
 
 def glszm(region: Region) -> dict[str, float]:
     """16 features of zones: connected voxels (26 neighbours) of equal level."""
-    zones = label(region.grid, background=0, connectivity=3).ravel()
+    zones: NDArray[np.intp] = label(region.grid, background=0, connectivity=3).ravel()  # type: ignore[no-untyped-call]
     inside = region.inside
     numbers = zones[inside]
     size = np.bincount(numbers)[1:]
@@ -213,6 +217,11 @@ def _sized(level: Counts, size: Counts, count: Counts) -> dict[str, float]:
         "percentage": float(number / (count @ size)),
         "entropy": _entropy(share),
     }
+
+
+def _summed(where: NDArray[np.intp], p: Counts) -> Counts:
+    """The weights `p` added up by what stands in `where`, from 0 to its largest."""
+    return np.bincount(where.ravel(), p.ravel()).astype(np.float64)
 
 
 def _entropy(p: Counts) -> float:

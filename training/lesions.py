@@ -184,5 +184,5 @@ def likely(network: nn.Module, image: Tensor) -> Tensor:
     if any(p.ndim == 5 for p in network.parameters()):  # 3D kernels
         whole = torch.sigmoid(network(image.transpose(0, 1)[None].to(parameter.device)))
         return whole[0].transpose(0, 1).cpu()
-    parts = [torch.sigmoid(network(part.to(parameter.device))).cpu() for part in image.split(CHUNK)]
+    parts = [torch.sigmoid(network(part.to(parameter.device))).cpu() for part in torch.split(image, CHUNK)]
     return torch.cat(parts)

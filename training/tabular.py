@@ -90,10 +90,10 @@ def fit_boosting(features: Features, labels: Labels, *, trees: int = TREES) -> L
         from lightgbm import LGBMClassifier
     except ImportError as error:
         raise TrainingError("LightGBM is not installed: pip install 'triaged[train]'") from error
-    objective = {"objective": "binary"} if labels.max() < 2 else {"objective": "multiclass"}
+    objective = "binary" if labels.max() < 2 else "multiclass"
     # One thread and rows read one way: equal inputs give equal trees on any machine.
     settings: dict[str, Any] = {"n_jobs": 1, "verbose": -1, "deterministic": True, "force_row_wise": True}
-    model = LGBMClassifier(n_estimators=trees, learning_rate=LEARNING_RATE, **objective, **settings)
+    model = LGBMClassifier(n_estimators=trees, learning_rate=LEARNING_RATE, objective=objective, **settings)
     return model.fit(features, labels)
 
 

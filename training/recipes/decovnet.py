@@ -56,5 +56,5 @@ def recipe(scale: str, plan: Plan) -> Recipe:
 
 def logits(network: nn.Module, batch: Batch) -> Tensor:
     """Series by series: they differ in their number of slices."""
-    volumes = torch.cat([batch["image"], batch["lungs"]], dim=1).split(batch["sizes"][:, 0].tolist())
+    volumes = torch.split(torch.cat([batch["image"], batch["lungs"]], dim=1), batch["sizes"][:, 0].tolist())
     return torch.cat([network(volume.transpose(0, 1)[None]) for volume in volumes])

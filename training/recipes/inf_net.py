@@ -70,7 +70,7 @@ class ClippedAdam(torch.optim.Adam):
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         for group in self.param_groups:
             nn.utils.clip_grad_value_(group["params"], CLIP)
-        return super().step(closure)  # type: ignore[arg-type]  # torch's overloads say None or a closure, not either
+        return super().step(closure)
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from models import catalogue
 from models.cards import Card
 from models.case import Aggregator, InputSpec, Kind
+from models.serving import spec_of
 from models.slicewise import LESION_LEVEL
 from training.datasets.fixed import OneBatch
 from training.datasets.slices import LabelledSlices
@@ -75,7 +76,7 @@ class ThreeTaskPlan(UNetPlan):
 
 
 # What the scales mean for all three models: two cores, and a test.
-SMALL: Mapping[str, int] = {"plane": 128, "steps": 600, "validate_every": 100, "validation_cases": 40}
+SMALL: Mapping[str, Any] = {"plane": 128, "steps": 600, "validate_every": 100, "validation_cases": 40}
 TINY: Mapping[str, Any] = {
     "plane": 64,
     "steps": 12,
@@ -138,7 +139,7 @@ def of_family(described: Card, plan: Plan, *, annotated: Mapping[str, float], on
         schedule=constant,
         validate_every=plan.validate_every,
     )
-    samples = partial(data, plan=plan, spec=described.input, annotated=annotated, only_annotated=only_annotated)
+    samples = partial(data, plan=plan, spec=spec_of(described), annotated=annotated, only_annotated=only_annotated)
     return Recipe(card=described, stages=(stage,), data=samples, validate=validate, select=SELECT, seed=plan.seed)
 
 
