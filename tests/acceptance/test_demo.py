@@ -18,7 +18,7 @@ from tests.support import peer
 from training.phantom.demo import PLANS, STAT_DESCRIPTION, DemoStudy
 from training.phantom.dicom import StudyInfo, Syntax, uid_for
 from training.phantom.study import SMALL, Options, small_study
-from triaged.cli import print_demonstration
+from triaged.commands.site import print_demonstration
 from triaged.config import Worklist
 from triaged.demo import Demo, Report
 from triaged.demo_pacs import PacsKind

@@ -21,7 +21,8 @@ from models.catalogue import CT_TRIAGE
 from tests.daemon import configured
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, planned
 from triaged import __version__
-from triaged.cli import BAD_CONFIGURATION, app
+from triaged.cli import app
+from triaged.commands.terminal import BAD_CONFIGURATION
 from triaged.records import DeliveryState, Grade, OrderPriority, Reading, StudyState
 from triaged.runtime import Runtime, write_runtime
 from triaged.store import Store
@@ -267,7 +268,9 @@ def test_dismiss_gives_up_what_was_parked_for_a_reason(admin: Admin) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an account without a name")
 def test_an_account_without_a_name_still_says_who() -> None:
     """Containers run under numbers that no passwd file knows."""
-    program = "import os; from triaged import cli; os.environ.clear(); os.setuid(54321); print(cli.whoever())"
+    program = (
+        "import os; from triaged.commands import site; os.environ.clear(); os.setuid(54321); print(site.whoever())"
+    )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.stdout.strip() == "uid 54321", ran.stderr
 

@@ -1,0 +1,1 @@
+"""The commands of `triaged`, by who uses them: the site's administrators, and researchers."""
