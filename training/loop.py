@@ -7,7 +7,7 @@ training that was stopped and resumed continues bit for bit on a CPU with the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +20,13 @@ from torch import Tensor, nn
 from models.bundle import read_tensors
 from training import checkpoint
 from training.checkpoint import Position
+from training.errors import TrainingError as TrainingError
+from training.team import ALONE, Team
 
 if TYPE_CHECKING:
     from training.recipe import Batch, Data, Recipe, Stage
 
 LAST, BEST = "last.safetensors", "best.safetensors"
-
-
-class TrainingError(Exception):
-    """A training that cannot go on; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +53,9 @@ class Run:
     """Where and how a recipe is followed."""
 
     folder: Path
-    device: str = "cpu"
+    team: Team = ALONE
     resume: bool = False
+    accumulate: int = 1  # batches whose gradients make one step
     workers: int = 0  # threads that prepare batches ahead; 0: in turn with the network
     watch: Callable[[Progress], None] = _nobody
     stop: Callable[[], bool] = _never  # asked after every step
@@ -75,7 +74,7 @@ def fit(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
     """Follow the recipe. Raises TrainingError on a loss that is no number, CheckpointError where there is nothing to
     resume from."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    network.to(run.device)
+    network.to(run.team.device)
     if not any(p.dim() == 5 for p in network.parameters()):  # torch has the format for 2-D convolutions only
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     position = checkpoint.peek(run.folder / LAST) if run.resume else Position(stage=0, step=0)
@@ -104,37 +103,45 @@ class _Fitting:
 
     def run(self) -> Position:
         stage, run = self._stage, self._run_
-        for batch in self._batches():
-            losses = self._step(batch)
+        for batches in self._batches():
+            losses = self._step(batches)
             self._position = replace(self._position, step=self._position.step + 1)
             done = self._position.step
             scores = self._validated() if done % stage.validate_every == 0 or done == stage.steps else None
             run.watch(Progress(stage=stage.name, step=done, steps=stage.steps, losses=losses, scores=scores))
-            stopped = run.stop()
-            if scores is not None or stopped:
+            stopped = run.team.agree(run.stop())
+            if (scores is not None or stopped) and run.team.rank == 0:
                 checkpoint.write(run.folder / LAST, self._position, self._network, self._optimizer)
             if stopped:
                 break
         return self._position
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        stage, step = self._stage, self._position.step
+    def _step(self, batches: Sequence[Batch]) -> dict[str, float]:
+        stage, step, team = self._stage, self._position.step, self._run_.team
         torch.manual_seed(int(self._seeds(step).generate_state(2)[1]))
         factor = stage.schedule(step / stage.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = stage.lr * group["lr_factor"] * factor
         _set_training(self._network)
-        terms = stage.loss(self._network, {name: t.to(self._run_.device) for name, t in batch.items()})
-        loss = torch.stack(list(terms.values())).sum()
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        if not math.isfinite(sum(values.values())):
-            raise TrainingError(f"{stage.name}, step {step}: the loss is no number ({values})")
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward([loss])
+        values: dict[str, float] = {}
+        for batch in batches:
+            try:
+                terms = stage.loss(self._network, {name: t.to(team.device) for name, t in batch.items()})
+                torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
+            except RuntimeError as error:
+                raise _explained(error) from error
+            for name, term in terms.items():
+                values[name] = values.get(name, 0.0) + float(term.detach()) / len(batches)
+        if not math.isfinite(team.mean(sum(values.values()))):
+            raise TrainingError(f"{stage.name}, step {step}: the loss is no number ({values}); try a lower --set lr=")
+        team.share(self._network.parameters())
         self._optimizer.step()
         return values
 
     def _validated(self) -> Mapping[str, float]:
+        if self._run_.team.rank > 0:
+            return {}
         self._network.eval()
         with torch.inference_mode():
             validate = self._stage.validate or self._recipe.validate
@@ -146,24 +153,37 @@ class _Fitting:
             checkpoint.write(self._run_.folder / BEST, self._position, self._network, None)
         return scores
 
-    def _seeds(self, step: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence([self._recipe.seed, self._position.stage, step])
+    def _seeds(self, step: int, of_step: int = 0) -> np.random.SeedSequence:
+        """Of a step's batch: the n-th that this process draws for it."""
+        which = self._run_.team.rank * self._run_.accumulate + of_step
+        return np.random.SeedSequence([self._recipe.seed, self._position.stage, step, *([which] if which else ())])
 
-    def _batches(self) -> Iterator[Batch]:
-        """The batches that are left, in order, whoever prepares them."""
+    def _drawn(self, step: int) -> list[Batch]:
+        each = range(self._run_.accumulate)
+        return [self._data.batch(np.random.default_rng(self._seeds(step, n))) for n in each]
+
+    def _batches(self) -> Iterator[Sequence[Batch]]:
+        """What is left to be learned from, step by step, whoever prepares it."""
         steps = range(self._position.step, self._stage.steps)
         if self._run_.workers == 0:
-            yield from (self._data.batch(np.random.default_rng(self._seeds(step))) for step in steps)
+            yield from (self._drawn(step) for step in steps)
             return
         with ThreadPoolExecutor(self._run_.workers) as pool:
             ahead = 2 * self._run_.workers
-            waiting = [pool.submit(self._data.batch, np.random.default_rng(self._seeds(s))) for s in steps[:ahead]]
+            waiting = [pool.submit(self._drawn, step) for step in steps[:ahead]]
             for step in steps:
                 ready = waiting.pop(0)
                 if step + ahead < self._stage.steps:
-                    rng = np.random.default_rng(self._seeds(step + ahead))
-                    waiting.append(pool.submit(self._data.batch, rng))
+                    waiting.append(pool.submit(self._drawn, step + ahead))
                 yield ready.result()
+
+
+def _explained(error: RuntimeError) -> Exception:
+    """Out of memory says what to do; anything else stays what it is."""
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        advice = "fewer samples in a batch (--set) with --accumulate for the same gradient, or a smaller --scale"
+        return TrainingError(f"out of memory; {advice}")
+    return error
 
 
 def _worth(scores: Mapping[str, float], select: str) -> float:

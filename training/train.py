@@ -22,6 +22,7 @@ from models.cards import Card
 from training.familiar import measured
 from training.loop import LAST, Fitted, Progress, Run, TrainingError
 from training.recipe import Data, Module, Recipe
+from training.team import ALONE, Team
 
 MANIFEST, BUNDLE = "manifest.json", "bundle"
 TOGETHER = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")  # versions that decide what comes out
@@ -70,9 +71,10 @@ def train(
     data: Path,
     out: Path,
     changes: Sequence[str] = (),
-    device: str = "cpu",
+    team: Team = ALONE,
     resume: bool = False,
     workers: int = 0,
+    accumulate: int = 1,
     watch: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
@@ -87,24 +89,26 @@ def train(
     if resume and not (out / LAST).exists():
         raise TrainingError(f"{out} holds no training to resume")
     samples = recipe.data(data)
-    described = manifest(name, scale, plan, samples, device)
+    described = manifest(name, scale, plan, samples, team) | {"accumulate": accumulate}
     if resume:
         _require_same(json.loads((out / MANIFEST).read_text(encoding="utf-8")), described)
     out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if team.rank == 0:
+        (out / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     torch.manual_seed(recipe.seed)
     network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
-    run = Run(folder=out, device=device, resume=resume, workers=workers, watch=watch, stop=stop)
+    run = Run(folder=out, team=team, resume=resume, workers=workers, accumulate=accumulate, watch=watch, stop=stop)
     fitted = recipe.fit(recipe, network, samples, run)
-    if fitted.finished:
+    if fitted.finished and team.rank == 0:
+        together = accumulate * team.size
         kept = recipe.bundles(recipe.card, network) if recipe.bundles else {BUNDLE: (recipe.card, network)}
         for folder, (card, part) in kept.items():
-            _bundled(out / folder, card, part, samples, fitted, described)
+            _bundled(out / folder, _limited(card, together), part, samples, fitted, described)
     bundle = out / BUNDLE if fitted.finished else None
     return Trained(bundle=bundle, scores=fitted.scores, best_step=fitted.best_step)
 
 
-def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Described, device: str) -> dict[str, Any]:
+def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Described, team: Team) -> dict[str, Any]:
     """Everything that decides what comes out, as JSON."""
     commit, changed = _commit()
     return {
@@ -115,9 +119,18 @@ def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Described, de
         "commit": commit,
         "uncommitted changes": changed,
         "versions": {"python": platform.python_version(), **{package: version(package) for package in TOGETHER}},
-        "device": device,
+        "device": team.device,
+        "processes": team.size,
         "threads": torch.get_num_threads(),
     }
+
+
+def _limited(card: Card, together: int) -> Card:
+    """With gradients of several batches added, a batch norm has still seen one batch at a time: the card says so."""
+    if together == 1:
+        return card
+    words = f"trained with the gradients of {together} batches together, of which batch norms saw one at a time"
+    return replace(card, limits="; ".join(part for part in (card.limits, words) if part))
 
 
 def _bundled(

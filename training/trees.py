@@ -12,6 +12,7 @@ from typing import Literal
 from training.datasets import ictcf
 from training.loop import TrainingError
 from training.tabular import NAMES_OF, TREES, write_bundle
+from training.team import ALONE
 from training.train import BUNDLE, MANIFEST, Trained, changed, manifest
 
 METHODS: Mapping[str, str] = {name: method for method, name in NAMES_OF.items()}
@@ -55,7 +56,7 @@ def train(name: str, *, scale: str, changes: Sequence[str], data: Path, out: Pat
         digest=hashlib.sha256(data.read_bytes()).hexdigest(), description=f"{len(table)} patients of {data.name}"
     )
     card = write_bundle(out / BUNDLE, table, plan.task, METHODS[name], trees=plan.trees)
-    text = json.dumps(manifest(name, scale, asdict(plan), described, "cpu"), indent=2, sort_keys=True) + "\n"
+    text = json.dumps(manifest(name, scale, asdict(plan), described, ALONE), indent=2, sort_keys=True) + "\n"
     for folder in (out, out / BUNDLE):
         (folder / MANIFEST).write_text(text, encoding="utf-8")
     return Trained(bundle=out / BUNDLE, scores=card.scores, best_step=None)

@@ -130,6 +130,8 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that prepare batches ahead; worth it beside a GPU.")] = 0,
+    devices: Annotated[int, typer.Option(min=1, help="Processes that train together, one per device.")] = 1,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches per step, for less memory than one large one.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what was stopped.")] = False,
     board: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")] = False,
     as_json: AsJson = False,
@@ -144,6 +146,7 @@ def train(
     from training.checkpoint import CheckpointError
     from training.datasets.stored import DataError
     from training.loop import TrainingError
+    from training.team import team
     from training.train import train as follow
 
     if threads is not None:
@@ -152,8 +155,10 @@ def train(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         with ExitStack() as stack:
-            watches = [stack.enter_context(watch.terminal(err))]
-            if board:
+            crew = team(device, devices)
+            leads = crew.rank == 0  # the others run this command too, and keep silent
+            watches = [stack.enter_context(watch.terminal(err))] if leads else []
+            if board and leads:
                 watches.append(stack.enter_context(watch.tensorboard(out_dir / "tensorboard")))
             stop = stack.enter_context(watch.stoppable())
             trained = follow(
@@ -162,14 +167,17 @@ def train(
                 changes=changes or (),
                 data=data,
                 out=out_dir,
-                device=device,
+                team=crew,
                 resume=resume,
                 workers=workers,
+                accumulate=accumulate,
                 watch=watch.together(watches),
                 stop=stop,
             )
     except (TrainingError, CheckpointError, DataError, BundleError, ModuleNotFoundError) as error:
         fail(str(error))
+    if not leads:
+        raise typer.Exit(0 if trained.bundle else 1)
     said = {"bundle": None if trained.bundle is None else str(trained.bundle), "best_step": trained.best_step}
     if as_json:
         print_json({**said, "scores": dict(trained.scores)})
