@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ from models.refusal import NotAVolume, Refusal
 from models.stacking import Stack, stack
 from models.volume import PADDING_HU, Volume
 
-__all__ = ["MAX_VOXELS", "NotAVolume", "Refusal", "read_dicom_series", "read_file"]
+__all__ = ["MAX_VOXELS", "NotAVolume", "Refusal", "read_array", "read_dicom_series", "read_file", "to_axial"]
 
 # 2,048 slices of 512 x 512: 1 GiB in HU and about 3 GiB with what the pipeline adds. A chest at 0.3 mm fits.
 MAX_VOXELS = 2048 * 512 * 512
 # ImageType values (PS3.3 C.8.16.1) of maps that are computed, not measured in HU.
 DERIVED_MAPS = frozenset({"PERFUSION", "RCBF", "RCBV", "MTT", "TTP", "TMAX", "CSA PARALLEL", "ENERGY_PROP_WT"})
 NOT_SLICES = frozenset({"LOCALIZER", "MIP", "MINIP", "VOLREN", "TOMO"})
+T = TypeVar("T", bound=np.generic)
 
 
 def read_dicom_series(paths: Sequence[Path], *, max_voxels: int = MAX_VOXELS) -> Volume:
@@ -80,14 +81,20 @@ def _decode(ordered: Stack) -> NDArray[np.int16]:
 def read_file(path: Path, *, max_voxels: int = MAX_VOXELS) -> Volume:
     """A NIfTI (nibabel) or MHD, NRRD (SimpleITK) file of HU as an axial volume: slices feet to head, rows front to
     back, columns right to left of the patient. Raises NotAVolume."""
-    name = path.name.lower()
-    try:
-        array, affine = _nifti(path, max_voxels) if name.endswith((".nii", ".nii.gz")) else _itk(path, max_voxels)
-    except BROKEN_HEADER as error:
-        raise NotAVolume(Refusal.UNREADABLE, f"not readable as a volume ({type(error).__name__})") from error
+    array, affine = read_array(path, max_voxels=max_voxels)
     hu = np.clip(np.rint(np.nan_to_num(array, nan=PADDING_HU)), PADDING_HU, 32767).astype(np.int16)
     hu, affine = to_axial(hu, affine)
     return Volume(hu=hu, affine_lps=affine)
+
+
+def read_array(path: Path, *, max_voxels: int = MAX_VOXELS) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Such a file as it is: values by (x, y, z) of the file, and the affine of that triple to LPS mm. Raises
+    NotAVolume."""
+    name = path.name.lower()
+    try:
+        return _nifti(path, max_voxels) if name.endswith((".nii", ".nii.gz")) else _itk(path, max_voxels)
+    except BROKEN_HEADER as error:
+        raise NotAVolume(Refusal.UNREADABLE, f"not readable as a volume ({type(error).__name__})") from error
 
 
 def _require_3d(shape: Sequence[int], max_voxels: int) -> None:
@@ -126,9 +133,7 @@ def _itk(path: Path, max_voxels: int) -> tuple[NDArray[np.float32], NDArray[np.f
     return array, affine
 
 
-def to_axial(
-    array: NDArray[np.int16], affine_lps: NDArray[np.float64]
-) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+def to_axial(array: NDArray[T], affine_lps: NDArray[np.float64]) -> tuple[NDArray[T], NDArray[np.float64]]:
     """Axes permuted and flipped, never interpolated, to (feet to head, front to back, right to left)."""
     from scipy.optimize import linear_sum_assignment
 
