@@ -20,9 +20,9 @@ from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import Box
 from models.deepsc import CLASSES, DeepSC
+from models.maps import doubt_of, network_of, on_volume, spec_of
 from models.predict import LungMasks, TriageResult
 from models.prepare import cut, overlap, prepare
-from models.serving import on_volume, spec_of
 from models.volume import Volume
 
 LEVEL = 0.5  # of the lesion map (the published code's: the more likely of two)
@@ -36,9 +36,7 @@ class DeepScTriage:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.card: Card = bundle.card
-        if not isinstance(bundle.network, DeepSC):
-            raise BundleError(f"{self.card.name}: {type(bundle.network).__name__} is no DeepSC")
-        self._network = bundle.network
+        self._network = network_of(bundle, DeepSC)
         self._spec = spec_of(self.card)
         if self._spec.tile is None or self._spec.overview is None:
             raise BundleError(f"{self.card.name}: the card does not say how large tile and overview are")
@@ -56,10 +54,12 @@ class DeepScTriage:
         case = prepare(volume, self._spec, inside)
         likely, logits = self._read(case.image)
         lesions = None if likely is None else on_volume(likely, case, self._level) & inside
+        doubt = None if likely is None else doubt_of(likely, case)
         if logits is None:
-            return TriageResult(lesions=lesions)
+            return TriageResult(lesions=lesions, doubt=doubt)
         classes = dict(zip(self._classes, torch.softmax(logits[0], dim=0).tolist(), strict=True))
-        return TriageResult(lesions=lesions, probability=classes[self._classes[0]], class_probabilities=classes)
+        score = classes[self._classes[0]]
+        return TriageResult(lesions=lesions, probability=score, class_probabilities=classes, doubt=doubt)
 
     def _read(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32] | None, Tensor | None]:
         """Lesion probabilities on the image and class logits (1, 3), each None where the network has not that task."""

@@ -6,23 +6,19 @@ study. Training prepares its samples with the same `prepare`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TypeVar
-
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
 from models import classical
-from models.bundle import Bundle, BundleError
+from models.bundle import Bundle
 from models.cards import Card
 from models.case import Case, InputSpec
 from models.ct_triage import LungsUNet, MultitaskNet
 from models.familiar import undecided
 from models.grid import regrid_affine
+from models.maps import BATCH_PIXELS, doubt_of, enlarged, network_of, on_volume, slices_of, spec_of
 from models.morphology import components
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare, thinned
@@ -30,10 +26,6 @@ from models.severity import LEFT, RIGHT
 from models.sides import middle_of, split
 from models.volume import Volume
 
-T = TypeVar("T", bound=torch.nn.Module)
-
-# Pixels that pass a network at a time: a dozen slices of a chest at 2 mm. More costs memory and gains no time.
-BATCH_PIXELS = 400_000
 LUNG_LEVEL, LESION_LEVEL = 0.5, 0.2  # CT triage: its predictor.py and const.py
 # What both networks of CT triage see (section 2.1; the window is that of its const.py).
 PIXEL_MM, WINDOW_HU = 2.0, (-1000.0, 300.0)
@@ -47,8 +39,8 @@ class NetworkLungs:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.card: Card = bundle.card
-        self._spec = _spec(self.card)
-        self._network = _placed(bundle, LungsUNet)
+        self._spec = spec_of(self.card)
+        self._network = network_of(bundle, LungsUNet)
         self._device = torch.device(device)
         self._level = self.card.thresholds.get("lung", LUNG_LEVEL)
 
@@ -56,7 +48,7 @@ class NetworkLungs:
     def lungs(self, volume: Volume) -> LungMasks:
         case = prepare(volume, self._spec)
         likely = np.empty(case.image.shape, dtype=np.float32)
-        for part, x in _batches(case.image, self._device):
+        for part, x in slices_of(case.image, self._device, BATCH_PIXELS):
             likely[part] = torch.sigmoid(self._network(x))[:, 0].cpu().numpy()
         affine = regrid_affine(volume.affine_lps, volume.shape, case.grid_shape)
         found = likely > self._level
@@ -76,7 +68,7 @@ class NetworkLungs:
         left = ndimage.maximum_filter(sides == LEFT, (1, 3, 3)) & ~right
         for s in np.flatnonzero(sides.any(axis=(1, 2))):
             maps = torch.from_numpy(likely[s] * np.stack([right[s], left[s]]))
-            r, l = _enlarged(maps, labels.shape[1:]).numpy()  # noqa: E741 - right and left
+            r, l = enlarged(maps, labels.shape[1:]).numpy()  # noqa: E741 - right and left
             labels[s] = np.where(r + l > self._level, np.where(r >= l, np.uint8(RIGHT), np.uint8(LEFT)), np.uint8(0))
 
 
@@ -85,8 +77,8 @@ class NetworkTriage:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.card: Card = bundle.card
-        self._spec = _spec(self.card)
-        self._network = _placed(bundle, MultitaskNet)
+        self._spec = spec_of(self.card)
+        self._network = network_of(bundle, MultitaskNet)
         self._device = torch.device(device)
         self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
 
@@ -95,58 +87,16 @@ class NetworkTriage:
         """Raises ValueError where there are no lungs."""
         inside = lungs.labels > 0
         case = prepare(volume, self._spec, inside)
-        assert case.lungs is not None  # they were given
         read = thinned(case.image.shape[0], self._spec.depth)
-        lesions = np.zeros(volume.shape, dtype=np.bool_)
+        likely = np.empty(case.image.shape, dtype=np.float32)
         kept = []
-        unsure = 0
-        for part, x in _batches(case.image, self._device):
+        for part, x in slices_of(case.image, self._device, BATCH_PIXELS):
             features = self._network.backbone(x)
-            likely = torch.sigmoid(self._network.segmentation(features))[:, 0].cpu()
-            unsure += undecided(likely.numpy(), case.lungs[part])
-            lesions[case.box[0][0] + part.start : case.box[0][0] + part.stop] = self._on_volume(likely, case)
+            likely[part] = torch.sigmoid(self._network.segmentation(features))[:, 0].cpu().numpy()
             kept.append(features[[int(i) - part.start for i in read if part.start <= i < part.stop]])
         score = float(torch.sigmoid(self._network.identify(torch.cat(kept))))
-        doubt = unsure / max(1, int(case.lungs.sum()))
-        return TriageResult(lesions=lesions & inside, probability=score, doubt=doubt)
-
-    def _on_volume(self, likely: Tensor, case: Case) -> NDArray[np.bool_]:
-        """Probabilities (slice, row, column) in the box as a mask on the volume's pixels."""
-        (top, bottom), (first, last) = case.box[1:]
-        result = np.empty((likely.shape[0], *case.volume_shape[1:]), dtype=np.bool_)
-        whole = torch.zeros(case.grid_shape[1:])
-        for s in range(likely.shape[0]):
-            whole[top:bottom, first:last] = likely[s]
-            result[s] = (_enlarged(whole[None], case.volume_shape[1:])[0] > self._level).numpy()
-        return result
-
-
-def _spec(card: Card) -> InputSpec:
-    if card.input is None:
-        raise BundleError(f"{card.name}: the card does not say what the network is given")
-    return card.input
-
-
-def _placed(bundle: Bundle, kind: type[T]) -> T:
-    if not isinstance(bundle.network, kind):
-        raise BundleError(f"{bundle.card.name}: {type(bundle.network).__name__} is no {kind.__name__}")
-    bundle.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
-    return bundle.network
-
-
-def _batches(image: NDArray[np.float32], device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-    """Runs of slices, (n, 1, H, W) on the device."""
-    slices, rows, columns = image.shape
-    size = max(1, BATCH_PIXELS // (rows * columns))
-    for first in range(0, slices, size):
-        part = slice(first, min(first + size, slices))
-        x = torch.from_numpy(image[part])[:, None].to(device)
-        yield part, x.contiguous(memory_format=torch.channels_last)
-
-
-def _enlarged(maps: Tensor, plane: tuple[int, ...]) -> Tensor:
-    """Maps (C, H, W) on another plane over the same extent, linearly: the way of `models.grid`, undone."""
-    return F.interpolate(maps[None], size=plane, mode="bilinear", align_corners=False)[0]
+        lesions = on_volume(likely, case, self._level) & inside
+        return TriageResult(lesions=lesions, probability=score, doubt=doubt_of(likely, case))
 
 
 def _sides(

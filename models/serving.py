@@ -6,22 +6,21 @@ probability and no lesions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle import Bundle, BundleError
 from models.cards import Card
-from models.case import Case, InputSpec, Kind
+from models.case import Kind
 from models.fss import FewShotNet
-from models.grid import restack_mask
-from models.network import BATCH_PIXELS, LESION_LEVEL
+from models.maps import BATCH_PIXELS, doubt_of, network_of, on_volume, slices_of, spec_of, stretched
+from models.network import LESION_LEVEL
 from models.predict import LungMasks, TriageResult
-from models.prepare import pasted, prepare, thinned
+from models.prepare import prepare, thinned
 from models.slice_pool import SlicePoolNet
 from models.tiles import tiles
 from models.volume import Volume
@@ -55,7 +54,7 @@ class LesionTriage:
     def __init__(self, bundle: Bundle, device: str, likely: Likely = from_logits) -> None:
         self.card: Card = bundle.card
         self._spec = spec_of(self.card)
-        self._network, self._likely = bundle.network, likely
+        self._network, self._likely = network_of(bundle, nn.Module), likely
         self._device = torch.device(device)
         self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
 
@@ -65,11 +64,11 @@ class LesionTriage:
         inside = lungs.labels > 0
         case = prepare(volume, self._spec, inside)
         likely = self._slices(case.image) if self._spec.kind is Kind.SLICES else self._volume(case.image)
-        return TriageResult(lesions=on_volume(likely, case, self._level) & inside)
+        return TriageResult(lesions=on_volume(likely, case, self._level) & inside, doubt=doubt_of(likely, case))
 
     def _slices(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         likely = np.empty(image.shape, dtype=np.float32)
-        for part, x in slices_of(image, self._device):
+        for part, x in slices_of(image, self._device, BATCH_PIXELS):
             likely[part] = self._likely(self._network, x).cpu().numpy()
         return likely
 
@@ -95,9 +94,7 @@ class SeriesTriage:
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.card: Card = bundle.card
         self._spec = spec_of(self.card)
-        if not isinstance(bundle.network, SlicePoolNet):
-            raise BundleError(f"{self.card.name}: {type(bundle.network).__name__} is no SlicePoolNet")
-        self._network = bundle.network
+        self._network = network_of(bundle, SlicePoolNet)
         self._device = torch.device(device)
 
     @torch.inference_mode()
@@ -105,39 +102,5 @@ class SeriesTriage:
         """Raises ValueError where there are no lungs."""
         image = prepare(volume, self._spec, lungs.labels > 0).image
         image = image[thinned(image.shape[0], self._spec.depth)]
-        features = torch.cat([self._network.slices(x) for _, x in slices_of(image, self._device)])
+        features = torch.cat([self._network.slices(x) for _, x in slices_of(image, self._device, BATCH_PIXELS)])
         return TriageResult(probability=float(torch.sigmoid(self._network.identify(features))))
-
-
-def stretched(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Volumes (N, C, D, H, W) on another grid over the same extent, linearly."""
-    return F.interpolate(x, size=tuple(shape), mode="trilinear", align_corners=False)
-
-
-def spec_of(card: Card) -> InputSpec:
-    """Raises BundleError where the card has none."""
-    if card.input is None:
-        raise BundleError(f"{card.name}: the card does not say what the network is given")
-    return card.input
-
-
-def slices_of(
-    image: NDArray[np.float32], device: torch.device, pixels: int = BATCH_PIXELS
-) -> Iterator[tuple[slice, Tensor]]:
-    """Runs of slices of at most so many pixels together, (n, 1, H, W) on the device."""
-    slices, rows, columns = image.shape
-    size = max(1, pixels // (rows * columns))
-    for first in range(0, slices, size):
-        part = slice(first, min(first + size, slices))
-        yield part, torch.from_numpy(np.ascontiguousarray(image[part]))[:, None].to(device)
-
-
-def on_volume(likely: NDArray[np.float32], case: Case, level: float) -> NDArray[np.bool_]:
-    """Probabilities (slice, row, column) on `case.image` as a mask on the volume: enlarged in-plane, then cut, which
-    is smoother than a mask that is enlarged; the nearer slice where the network had slices of its own."""
-    slices, rows, columns = case.volume_shape
-    result = np.empty((case.grid_shape[0], rows, columns), dtype=np.bool_)
-    for s, plane in enumerate(pasted(likely, case)):
-        larger = F.interpolate(torch.from_numpy(plane)[None, None], size=(rows, columns), mode="bilinear")
-        result[s] = (larger[0, 0] > level).numpy()
-    return restack_mask(result, slices)

@@ -18,11 +18,12 @@ from models import classical
 from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import Aggregator, Case
+from models.familiar import undecided
+from models.maps import doubt_of, network_of, on_volume, slices_of, spec_of
 from models.morphology import components
 from models.network import LUNG_LEVEL
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare, thinned
-from models.serving import on_volume, slices_of, spec_of
 from models.sides import middle_of, split
 from models.volume import Volume
 
@@ -78,7 +79,7 @@ class SliceTriage:
     def __init__(self, bundle: Bundle, device: str, read: Read) -> None:
         self.card: Card = bundle.card
         self._spec = spec_of(self.card)
-        self._network, self._read = bundle.network, read
+        self._network, self._read = network_of(bundle, nn.Module), read
         self._device = torch.device(device)
         self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
         self._names = next(iter(self.card.classes.values()), ())
@@ -93,17 +94,18 @@ class SliceTriage:
         scored = with_lung(case, self._spec.depth)
         likely, scores = self._all(case, scored)
         lesions = None if likely is None else on_volume(likely, case, self._level) & inside
+        doubt = None if likely is None else doubt_of(likely, case)
         if scores is None:
-            return TriageResult(lesions=lesions)
+            return TriageResult(lesions=lesions, doubt=doubt)
         if self._spec.aggregator is None:
             raise BundleError(f"{self.card.name}: the card does not say how slices become a study")
         study = aggregated(scores, self._spec.aggregator)
         if study.size == 1:
-            return TriageResult(lesions=lesions, probability=float(study[0]))
+            return TriageResult(lesions=lesions, probability=float(study[0]), doubt=doubt)
         if study.size != len(self._names):
             raise BundleError(f"{self.card.name}: {study.size} answers for the classes {self._names}")
         named = dict(zip(self._names, study.tolist(), strict=True))
-        return TriageResult(lesions=lesions, probability=float(study[0]), class_probabilities=named)
+        return TriageResult(lesions=lesions, probability=float(study[0]), class_probabilities=named, doubt=doubt)
 
     def _all(
         self, case: Case, scored: NDArray[np.intp]
@@ -132,24 +134,26 @@ class SliceLungs:
     def __init__(self, bundle: Bundle, device: str) -> None:
         self.card: Card = bundle.card
         self._spec = spec_of(self.card)
-        self._network = bundle.network
+        self._network = network_of(bundle, nn.Module)
         self._device = torch.device(device)
         self._level = self.card.thresholds.get("lung", LUNG_LEVEL)
 
     @torch.inference_mode()
     def lungs(self, volume: Volume) -> LungMasks:
         found = np.zeros(volume.shape, dtype=np.bool_)
+        lung = unsure = 0  # pixels on the network's plane
         for s in range(volume.shape[0]):
             case = prepare(replace(volume, hu=volume.hu[s : s + 1], sources=()), self._spec)
             x = torch.from_numpy(np.ascontiguousarray(case.image))[None].to(self._device)
-            background = torch.softmax(self._network(x), dim=1)[:, 0]
-            found[s] = on_volume((1.0 - background).cpu().numpy(), case, self._level)[0]
+            likely = (1.0 - torch.softmax(self._network(x), dim=1)[:, 0]).cpu().numpy()
+            found[s] = on_volume(likely, case, self._level)[0]
+            lung, unsure = lung + int((likely > self._level).sum()), unsure + undecided(likely)
         found = components(found, round(classical.SMALLEST_FRAGMENT_ML / volume.voxel_ml)) > 0
         labels = np.zeros(volume.shape, dtype=np.uint8)
         if found.any():
             middle_mm = middle_of(classical.body_mask(volume.hu, volume.spacing_mm), volume.affine_lps)
             labels = split(found, volume.affine_lps, oriented=volume.oriented, middle_mm=middle_mm)
-        return LungMasks(labels=labels, sides_by_size=not volume.oriented)
+        return LungMasks(labels=labels, sides_by_size=not volume.oriented, doubt=unsure / lung if lung else None)
 
 
 def with_lung(case: Case, depth: int | None = None) -> NDArray[np.intp]:

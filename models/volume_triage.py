@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.bundle import Bundle, BundleError
 from models.cards import Card
 from models.case import Case
+from models.maps import network_of, spec_of, stretched
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare
 from models.radiomics import of_volume
-from models.serving import spec_of, stretched
 from models.volume import Volume
 
 # What the classes of a task are called in a card.
@@ -36,7 +36,7 @@ class VolumeTriage:
         if not self.card.classes:
             raise BundleError(f"{self.card.name}: the card does not say what the classes are")
         self._spec = spec_of(self.card)
-        self._network = bundle.network
+        self._network = network_of(bundle, nn.Module)
         self._device = torch.device(device)
 
     @torch.inference_mode()

@@ -16,8 +16,8 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.maps import stretched
 from models.prepare import on_case, prepare
-from models.serving import stretched
 from training.datasets.lesions import Lesions
 from training.datasets.phantom import Patient, drawn, joined, maps_of, padded, volume_of
 from training.datasets.stored import DataError

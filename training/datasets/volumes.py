@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.case import InputSpec
+from models.maps import stretched
 from models.prepare import prepare
-from models.serving import stretched
 from training.datasets.measured import Table
 from training.datasets.phantom import Library, Phantoms, joined, volume_of
 from training.datasets.stored import DataError

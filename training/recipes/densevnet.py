@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from models.case import InputSpec, Kind, MaskPolicy
 from models.deepsc_triage import LEVEL
-from models.serving import from_pairs, stretched
+from models.maps import stretched
+from models.serving import from_pairs
 from training import lesions
 from training.datasets.masked_slices import StretchedVolumes
 from training.datasets.stored import open_libraries

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models import catalogue
 from models.cards import Card
 from models.case import Aggregator, InputSpec, Kind
-from models.serving import spec_of
+from models.maps import spec_of
 from models.slicewise import LESION_LEVEL
 from training.datasets.fixed import OneBatch
 from training.datasets.slices import LabelledSlices
