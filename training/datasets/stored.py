@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 INDEX, TRAIN, VALIDATION = "index.json", "train", "validation"
+KINDS = ("covid", "cap", "normal", "other")
+ADVICE = "`triaged phantom --library` draws some, `triaged data prepare` brings others into this form"
 
 
 class DataError(Exception):
@@ -56,10 +58,20 @@ class StoredLibrary:
             self._sha256 = [str(entry["sha256"]) for entry in index["patients"]]
             self.description = str(index["description"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{folder} holds no patients: {error}") from error
+            raise DataError(f"{folder} holds no patients ({ADVICE}): {error}") from error
+        if not self.kinds:
+            raise DataError(f"{folder} holds no patients: its {INDEX} lists none ({ADVICE})")
+        strange = sorted(set(self.kinds) - set(KINDS))
+        if strange:
+            raise DataError(f"{folder}: {', '.join(strange)} is no kind of patient; there are {', '.join(KINDS)}")
         self.digest = hashlib.sha256("".join(self._sha256).encode()).hexdigest()
         self._folder = folder
         self._kept: dict[int, _Packed] = {}
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The sha256 of every patient: equal ones are one patient."""
+        return frozenset(self._sha256)
 
     def __getitem__(self, index: int) -> StoredPatient:
         """Raises DataError on a file that the index does not describe."""
@@ -102,8 +114,13 @@ def store(folder: Path, patients: Iterable[tuple[str, StoredPatient]], descripti
 
 
 def open_libraries(folder: Path) -> tuple[StoredLibrary, StoredLibrary]:
-    """What is trained on and what is chosen by. Raises DataError."""
-    return StoredLibrary(folder / TRAIN), StoredLibrary(folder / VALIDATION)
+    """What is trained on and what is chosen by. Raises DataError, where a patient is in both too."""
+    train, validation = StoredLibrary(folder / TRAIN), StoredLibrary(folder / VALIDATION)
+    shared = train.files & validation.files
+    if shared:
+        said = f"{len(shared)} of its {len(validation.kinds)} validation patients are among those trained on"
+        raise DataError(f"{folder} leaks: {said}; take them out of one of the two, or scores mean nothing")
+    return train, validation
 
 
 def _name(number: int) -> str:

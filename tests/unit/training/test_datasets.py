@@ -68,6 +68,20 @@ def test_a_changed_patient_is_refused(tmp_path: Path) -> None:
         StoredLibrary(tmp_path / "nowhere")
 
 
+def test_an_unfit_library_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    train = store(tmp_path / "train", patients(0), "x")
+    with pytest.raises(DataError, match=r"holds no patients .*triaged phantom --library"):
+        open_libraries(tmp_path)
+    with pytest.raises(DataError, match="lists none"):
+        store(tmp_path / "validation", [], "x")
+    others = [(kind, patient) for kind, patient in patients(1) if kind == "covid"]
+    store(tmp_path / "validation", [*others, (train.kinds[0], train[0])], "x")
+    with pytest.raises(DataError, match=f"leaks: 1 of its {len(others) + 1} validation patients"):
+        open_libraries(tmp_path)
+    with pytest.raises(DataError, match="flu is no kind"):
+        store(tmp_path / "validation", [("flu", train[0])], "x")
+
+
 def test_a_batch_depends_on_its_generator_alone(folder: Path) -> None:
     how = Augmentation(redrawn=0.3)
     for data in (lung_slices(folder, augmentation=how, plane=32), lesion_series(folder, augmentation=how)):
