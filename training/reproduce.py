@@ -25,9 +25,7 @@ SIGNIFICANT = 0.001  # of all three groupings (Bao et al., section 6)
 METHODS = ("RF", "LGBM")
 DATA_OF = {"ictcf": "covid-mtl"}  # data sets that fill rows, each with its paper
 SAME_DATA = "Ours: the authors' published feature table (iCTCF), their split, {}. The same data: may be compared."
-FITTED = SAME_DATA.format(
-    "fitted on the 930 training patients, judged on the 399 of the test; RF is the mean of three forests"
-)
+FITTED = SAME_DATA.format("fitted on the 930 training patients with the authors' seed, judged on the 399 of the test")
 WHOLE = SAME_DATA.format("all patients")
 
 

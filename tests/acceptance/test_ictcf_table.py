@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from training import reported, reproduce
@@ -34,10 +35,10 @@ def test_the_split_is_drawn_as_published(table: FeatureTable) -> None:
 
 
 def test_duplicates_straddle_the_split(table: FeatureTable) -> None:
-    """D30."""
-    sides = [{bool(table.train[table.patients == patient][0]) for patient in pair} for pair in table.duplicates()]
-    assert len(sides) == 4
-    assert sum(len(side) == 2 for side in sides) == 4
+    """D30 names three pairs; 228/1371 is a fourth."""
+    assert table.duplicates() == [(225, 1369), (228, 1371), (255, 1389), (866, 1125)]
+    for pair in table.duplicates():
+        assert set(table.train[np.isin(table.patients, pair)]) == {True, False}, pair
 
 
 @pytest.mark.parametrize("row", reported.WELCH.rows, ids=lambda row: row.name)
@@ -45,15 +46,18 @@ def test_welch_to_the_printed_digits(table: FeatureTable, row: reported.Row) -> 
     assert reproduce.variances(table, row.name) == row.paper
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_forests_come_near_the_papers(table: FeatureTable) -> None:
+    """With the authors' seed, settings and order of patients; the forests' accuracies are the printed ones."""
     if os.environ.get("TRIAGED_FIT_FORESTS") != "1":
         pytest.skip("takes minutes: set TRIAGED_FIT_FORESTS=1")
     pytest.importorskip("lightgbm", reason="LightGBM comes with the train extra")
+    compared = 0
     for made in reproduce.covid_mtl(table)[2:4]:
         for row in made.rows[:2]:
             for column in made.columns:
-                if column.endswith("AUC"):
-                    assert row.ours[column] == pytest.approx(row.paper[column], abs=AUC), (row.name, column)
-                if column.endswith("accuracy %"):
-                    assert row.ours[column] == pytest.approx(row.paper[column], abs=POINTS), (row.name, column)
+                near = AUC if column.endswith("AUC") else POINTS if column.endswith("accuracy %") else None
+                if near is not None:
+                    assert row.ours[column] == pytest.approx(row.paper[column], abs=near), (row.name, column)
+                    compared += 1
+    assert compared == 12

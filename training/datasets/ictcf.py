@@ -9,7 +9,8 @@ Cite Ning et al., Nature Biomedical Engineering 2020, 4:1197 (the patients) and 
 1,329 patients of two hospitals in Wuhan. The table's labels are used as they are: it has 309 controls and 259 suspected
 where the paper's text counts 331 and 237 (D29); severity 0 is exactly the NAT-negative; the sexes of the test part are
 185 male to 214 female, which the paper's table 1 prints the other way round. Four pairs of patients share every feature
-to nine digits, each across train and test (D30): `duplicates` names them.
+to nine digits, each across train and test: 225/1369 and 255/1389 (one patient twice, it seems), 228/1371 (equal age,
+other sex, other severity) and 866/1125 (other age, sex, NAT and severity). D30 knows three; `duplicates` names all.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class FeatureTable:
     labels: Mapping[str, NDArray[np.int64]]  # by task
     features: NDArray[np.float64]
     train: NDArray[np.bool_]
+    drawn: NDArray[np.int64]  # each patient's place in the order in which the paper's rule draws the two parts
     names: tuple[str, ...] = NAMES
 
     def __len__(self) -> int:
@@ -55,6 +57,14 @@ class FeatureTable:
 
     def column(self, name: str) -> NDArray[np.float64]:
         return self.features[:, self.names.index(name)]
+
+    def rows_to_fit(self) -> NDArray[np.intp]:
+        """Rows of the training part as the paper's rule draws them, which is how the authors fit them.
+
+        A forest's bootstrap draws rows by their position: in another order the same seed grows other trees.
+        """
+        rows = np.flatnonzero(self.train)
+        return rows[np.argsort(self.drawn[rows], kind="stable")]
 
     def duplicates(self) -> list[tuple[int, ...]]:
         """Patients whose features are all equal, group by group, by their numbers."""
@@ -74,6 +84,7 @@ class FeatureTable:
             labels={task: label[rows] for task, label in self.labels.items()},
             features=self.features[rows],
             train=self.train[rows],
+            drawn=self.drawn[rows],
         )
 
     def without_duplicates(self) -> FeatureTable:
@@ -84,10 +95,24 @@ class FeatureTable:
 
 def published_split(nat: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Who is in the training part, by the paper's rule, for a table in the authors' order."""
-    kept, _ = train_test_split(np.arange(nat.size), test_size=TEST_SHARE, random_state=SEED, shuffle=True, stratify=nat)
     train = np.zeros(nat.size, np.bool_)
-    train[kept] = True
+    train[_draw(nat)[0]] = True
     return train
+
+
+def _draw(nat: NDArray[np.int64], seed: int = SEED) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the training and of the test part."""
+    everyone = np.arange(nat.size)
+    train, test = train_test_split(everyone, test_size=TEST_SHARE, random_state=seed, shuffle=True, stratify=nat)
+    return train, test
+
+
+def _places(nat: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each row's place in the draw; its own where there are too few of a class to draw by the rule."""
+    places = np.arange(nat.size)
+    if np.unique(nat, return_counts=True)[1].min() > 1:
+        places[np.concatenate(_draw(nat))] = np.arange(nat.size)
+    return places
 
 
 def read(path: Path) -> FeatureTable:
@@ -111,6 +136,7 @@ def read(path: Path) -> FeatureTable:
         labels=labels,
         features=features,
         train=_split(path, rows) if "split" in rows[0] else published_split(labels["NAT"]),
+        drawn=_places(labels["NAT"]),
     )
 
 

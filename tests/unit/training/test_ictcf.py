@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.model_selection import train_test_split
 
 from models.feature_names import GLRLM, NAMES, SHARED, WAVELET_GLCM
 from tests.unit.training.feature_tables import COLUMNS, rows_of, write
@@ -49,6 +50,22 @@ def test_without_a_split_column_the_papers_rule_draws_it(tmp_path: Path) -> None
     assert int((~table.train).sum()) == 18, "30 % of 60"
     nat = table.labels["NAT"]
     assert nat[table.train].mean() == pytest.approx(nat[~table.train].mean(), abs=0.02), "stratified"
+
+
+def test_patients_are_fitted_in_the_order_in_which_the_papers_rule_draws_them(tmp_path: Path) -> None:
+    table = ictcf.read(write(tmp_path / "features.csv", rows_of(), COLUMNS[:-1]))
+    nat = table.labels["NAT"]
+    drawn, _ = train_test_split(np.arange(60), stratify=nat, test_size=0.30, random_state=11, shuffle=True)
+    assert table.rows_to_fit().tolist() == drawn.tolist()
+    some = table.where(nat == 1)
+    kept = [patient for patient in table.patients[drawn] if patient in set(some.patients)]
+    assert some.patients[some.rows_to_fit()].tolist() == kept, "the order outlives a selection"
+
+
+def test_a_table_too_small_to_draw_keeps_its_order(tmp_path: Path) -> None:
+    rows = [{**row, "COVIDNC": int(row["PID"] == 3)} for row in rows_of(12)]
+    table = ictcf.read(write(tmp_path / "features.csv", rows))
+    assert table.rows_to_fit().tolist() == np.flatnonzero(table.train).tolist()
 
 
 @pytest.mark.parametrize(
