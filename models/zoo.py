@@ -145,6 +145,14 @@ def shipped() -> dict[str, Path]:
     return {p.parent.name: p.parent for p in sorted(folder.glob("*/card.json"))}
 
 
+def megabytes(card: Card) -> float | None:
+    """Of a shipped bundle's tensors on disk; None for a method, which has none."""
+    from models.bundle import TENSORS
+
+    folder = shipped().get(card.name)
+    return None if folder is None else round((folder / TENSORS).stat().st_size / 1e6, 1)
+
+
 def cards() -> list[Card]:
     """Every model that can be named in the configuration: methods first, then shipped bundles."""
     from models.bundle import read_card

@@ -288,8 +288,10 @@ def test_models_lists_what_the_configuration_can_name() -> None:
     cards = {card["name"]: card for card in json.loads(ran.stdout)}
     assert cards["classical-lungs"]["roles"] == ["lungs"]
     assert cards["thresholding"]["roles"] == ["triage"]
+    assert cards["thresholding"]["megabytes"] is None
+    assert 0.1 < cards["ct-triage"]["megabytes"] < 12, "what ships is small"
     for card in cards.values():
-        assert set(card) == {"number", "name", "version", "roles", "paper", "synthetic", "limits"}
+        assert set(card) == {"number", "name", "version", "roles", "paper", "synthetic", "limits", "megabytes"}
         assert card["limits"], "what it is not worth is said"
     assert "thresholding" in CliRunner().invoke(app, ["models"]).stdout
 

@@ -23,14 +23,15 @@ def models(
     if every:
         _catalogue(as_json=as_json)
         return
-    from models.zoo import cards
+    from models.zoo import cards, megabytes
 
     keys = ("number", "name", "version", "roles", "paper", "synthetic", "limits")
-    items = [{key: getattr(card, key) for key in keys} for card in cards()]
+    items = [{key: getattr(card, key) for key in keys} | {"megabytes": megabytes(card)} for card in cards()]
     if as_json:
         print_json(items)
     else:
-        print_table(keys, [[", ".join(i[k]) if k == "roles" else i[k] for k in keys] for i in items])
+        shown = ("number", "name", "version", "roles", "megabytes", "synthetic", "paper", "limits")
+        print_table(shown, [[", ".join(i[k]) if k == "roles" else i[k] for k in shown] for i in items])
 
 
 def _catalogue(*, as_json: bool) -> None:
