@@ -30,7 +30,7 @@ def models(
     if as_json:
         print_json(items)
     else:
-        shown = ("number", "name", "version", "roles", "megabytes", "synthetic", "paper", "limits")
+        shown = ("number", "name", "version", "roles", "megabytes", "synthetic", "limits")  # the paper: --all, --json
         print_table(shown, [[", ".join(i[k]) if k == "roles" else i[k] for k in shown] for i in items])
 
 
