@@ -45,6 +45,7 @@ class TriageResult:
     probability: float | None = None
     class_probabilities: Mapping[str, float] | None = None
     doubt: float | None = None  # of a network that gives lesions: the share of lung where it is undecided
+    tasks: Mapping[str, Mapping[str, float]] | None = None  # every class of every task, of a model that has several
 
 
 class LungsPredictor(Protocol):

@@ -18,10 +18,12 @@ class RadiomicTriage:
     """A probability or the probabilities of classes; neither where the patient lies outside what the trees have seen.
 
     The features depend on everything inside the lung masks: masks drawn otherwise than those of the training data shift
-    them, and so does another kernel or slice thickness.
+    them, and so does another kernel or slice thickness. `measure` is what measures the features; whoever reads the
+    same studies with several models may put one in its place that remembers.
     """
 
     def __init__(self, forest: Forest) -> None:
+        self.measure: radiomics.Measure = radiomics.of_volume
         self.card: Card = forest.card
         self._forest = forest
 
@@ -32,7 +34,7 @@ class RadiomicTriage:
 
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
         try:
-            features = radiomics.of_volume(volume, lungs.labels > 0)
+            features = self.measure(volume, lungs.labels > 0)
         except ValueError as error:
             log.info("no radiomic features", extra={"reason": str(error)})
             return TriageResult()

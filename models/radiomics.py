@@ -13,7 +13,7 @@ is 0, so no value inside depends on more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ _FILTERS = {"L": _LOW, "H": _HIGH}
 
 Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Measure = Callable[[Volume, Mask], Mapping[str, float]]  # as `of_volume`
 
 
 class TooLarge(ValueError):

@@ -14,7 +14,7 @@ from models.case import Case
 from models.maps import network_of, spec_of, stretched
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare
-from models.radiomics import of_volume
+from models.radiomics import Measure, of_volume
 from models.volume import Volume
 
 # What the classes of a task are called in a card.
@@ -50,7 +50,7 @@ class VolumeTriage:
         every = {name: p for classes in likely.values() for name, p in classes.items()}
         probability = next((every[name] for name in POSITIVE if name in every), None)
         many = next((classes for classes in likely.values() if len(classes) > 2), None)
-        return TriageResult(probability=probability, class_probabilities=many)
+        return TriageResult(probability=probability, class_probabilities=many, tasks=likely)
 
     def _read(self, case: Case) -> Tensor | Mapping[str, Tensor]:
         """Logits (1, K), by task where there are several."""
@@ -72,7 +72,12 @@ class VolumeTriage:
 
 
 class MeasuredTriage(VolumeTriage):
-    """For COVID-MTL, which may be given the radiomic features of the lungs beside the volume."""
+    """For COVID-MTL, which may be given the radiomic features of the lungs beside the volume. `measure` is what measures
+    them; whoever reads the same studies with several models may put one in its place that remembers."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        super().__init__(bundle, device)
+        self.measure: Measure = of_volume
 
     @torch.inference_mode()
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
@@ -80,5 +85,5 @@ class MeasuredTriage(VolumeTriage):
         if getattr(self._network, "features", None) is None:
             return super().triage(volume, lungs)
         case = prepare(volume, self._spec, lungs.labels > 0)
-        features = torch.tensor([list(of_volume(volume, lungs.labels > 0).values())], device=self._device)
+        features = torch.tensor([list(self.measure(volume, lungs.labels > 0).values())], device=self._device)
         return self._result(self._network(self._input(case), features))
