@@ -72,8 +72,8 @@ class VolumeTriage:
 
 
 class MeasuredTriage(VolumeTriage):
-    """For COVID-MTL, which may be given the radiomic features of the lungs beside the volume. `measure` is what measures
-    them; whoever reads the same studies with several models may put one in its place that remembers."""
+    """For COVID-MTL, which may be given the radiomic features of the lungs beside the volume. `measure` measures them;
+    whoever reads the same studies with several models may put one in its place that remembers."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         super().__init__(bundle, device)
