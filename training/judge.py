@@ -128,11 +128,11 @@ def _pipeline(contender: Contender, device: str, who: str) -> Pipeline:
 def _identity(contender: Contender, device: str) -> str:
     """What decides what a pipeline says: its models with their weights, the device, and the code."""
     identities = [asdict(identity) for identity in contender.pipeline(device).identities]
-    return json.dumps([identities, device, _code()], sort_keys=True)
+    return json.dumps([identities, device, code()], sort_keys=True)
 
 
 @functools.cache
-def _code() -> str:
+def code() -> str:
     files = sorted(path for folder in models.__path__ for path in Path(folder).glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
