@@ -19,8 +19,9 @@ from pydantic import TypeAdapter, ValidationError
 from models import zoo
 from models.bundle import save_bundle
 from models.cards import Card
+from training import checkpoint
 from training.familiar import measured
-from training.loop import LAST, Fitted, Progress, Run, TrainingError
+from training.loop import BEST, LAST, Fitted, Progress, Run, TrainingError
 from training.recipe import Data, Module, Recipe
 from training.team import ALONE, Team
 
@@ -101,11 +102,31 @@ def train(
     fitted = recipe.fit(recipe, network, samples, run)
     if fitted.finished and team.rank == 0:
         together = accumulate * team.size
-        kept = recipe.bundles(recipe.card, network) if recipe.bundles else {BUNDLE: (recipe.card, network)}
-        for folder, (card, part) in kept.items():
+        for folder, (card, part) in _kept(recipe, network).items():
             _bundled(out / folder, _limited(card, together), part, samples, fitted, described)
     bundle = out / BUNDLE if fitted.finished else None
     return Trained(bundle=bundle, scores=fitted.scores, best_step=fitted.best_step)
+
+
+def bundle_so_far(name: str, *, scale: str, data: Path, out: Path, into: Path, changes: Sequence[str] = ()) -> Trained:
+    """Write into/bundle of the best weights that the unfinished training in `out` has come to; the training can still
+    be resumed. Raises CheckpointError where it has no checkpoint."""
+    recipe, _ = prepared(name, scale, changes)
+    network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
+    position = checkpoint.read(out / (BEST if (out / BEST).exists() else LAST), network)
+    samples = recipe.data(data)
+    fitted = Fitted(finished=False, scores=position.best_scores, best_step=position.best_step)
+    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    for folder, (card, part) in _kept(recipe, network).items():
+        words = f"stopped early, with the weights of step {position.step}"
+        limited = replace(card, limits="; ".join(limit for limit in (card.limits, words) if limit))
+        _bundled(into / folder, limited, part, samples, fitted, described)
+    return Trained(bundle=into / BUNDLE, scores=fitted.scores, best_step=fitted.best_step)
+
+
+def _kept(recipe: Recipe, network: torch.nn.Module) -> Mapping[str, tuple[Card, torch.nn.Module]]:
+    """What is kept of a network, by the name of its folder."""
+    return recipe.bundles(recipe.card, network) if recipe.bundles else {BUNDLE: (recipe.card, network)}
 
 
 def manifest(name: str, scale: str, plan: Mapping[str, Any], data: Described, team: Team) -> dict[str, Any]:
