@@ -172,6 +172,7 @@ def stage(
     *,
     weighting: Weighting = "mean",
     steps: int | None = None,
+    lr: float | None = None,
     trainable: tuple[str, ...] = ("",),
     select: str = "",
 ) -> Stage:
@@ -180,7 +181,7 @@ def stage(
         name=name,
         steps=plan.steps if steps is None else steps,
         loss=partial(loss, tasks=tasks, weighting=weighting),
-        lr=plan.lr,
+        lr=plan.lr if lr is None else lr,
         schedule=floored_cosine,
         validate_every=plan.validate_every,
         optimizer=sgd,
@@ -230,7 +231,8 @@ def validate(network: nn.Module, cases: Iterable[Batch], *, tasks: Sequence[str]
 
 
 def auc(likely: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:
-    """Of (N, C) probabilities for class numbers (N,)."""
+    """Of (N, C) probabilities for class numbers (N,), -1 where a class is not known."""
+    likely, truth = likely[truth >= 0], truth[truth >= 0]
     if likely.shape[1] == 2:
         return roc_auc(likely[:, 1], truth == 1)
     return mean_of([roc_auc(likely[:, n], truth == n) for n in range(likely.shape[1])])

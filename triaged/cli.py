@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from triaged import __version__
-from triaged.commands import research, site
+from triaged.commands import data, research, site
 
 app = typer.Typer(
     name="triaged",
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(site.app)
 app.add_typer(research.app)
+app.add_typer(data.app)
 
 
 @app.callback(invoke_without_command=True)

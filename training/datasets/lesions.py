@@ -63,7 +63,7 @@ class LesionSlices(Lesions):
         return padded(samples) if self.plane == 0 else joined(samples)
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        patient, _ = drawn(self.train, self.shares, rng)
+        patient, _ = drawn(self.train, self.shares, rng, annotated=True)
         box = jittered(patient, rng)
         s = int(rng.choice(np.flatnonzero(box.any(axis=(1, 2)))))
         hu = patient.hu[s : s + 1]
@@ -90,7 +90,7 @@ class LesionBoxes(Lesions):
         return joined([self._sample(rng) for _ in range(self.boxes)])
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        patient, _ = drawn(self.train, self.shares, rng)
+        patient, _ = drawn(self.train, self.shares, rng, annotated=True)
         hu = patient.hu if self.augmentation is None else intensity(patient.hu, rng, self.augmentation)
         case = prepare(volume_of(patient, hu), self.spec, jittered(patient, rng))
         lesions = on_case(patient.lesions & patient.lungs, case)

@@ -1,4 +1,4 @@
-"""A library of synthetic patients on disk (`triaged phantom --library`) as cases to judge by.
+"""A library of patients on disk (`triaged phantom --library`, `triaged data prepare`) as cases to judge by.
 
 Its patients lie on the networks' grid (2 mm in-plane, some 12 mm between slices): good for a look at a training, while
 `heldout` has native pixels and spacings that nobody trained on.
@@ -30,7 +30,10 @@ class LibraryCases:
     folder: Path
     limit: int | None = None
     name: str = "phantom"
-    synthetic: bool = True
+
+    @property
+    def synthetic(self) -> bool:
+        return _opened(self._place).synthetic
 
     @property
     def description(self) -> str:
@@ -58,9 +61,9 @@ class LibraryCases:
             kind=kind if kind in APART else "other",
             volume=Volume(hu=patient.hu, affine_lps=affine),
             labels=split(patient.lungs, affine, oriented=True, middle_mm=middle_mm),
-            lesions=patient.lesions,
+            lesions=patient.lesions if patient.annotated else None,
             descriptors=entry.get("descriptors", {}),
-            groups={"slice spacing": f"{patient.spacing_mm[0]:.0f} mm"},
+            groups={"slice spacing": f"{patient.spacing_mm[0]:.0f} mm", **entry.get("facts", {})},
         )
 
     @property

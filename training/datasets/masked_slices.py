@@ -37,7 +37,7 @@ class MaskedSlices(Lesions):
         return padded([self._sample(rng) for _ in range(self.slices)])
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        patient, _ = drawn(self.train, self.shares, rng)
+        patient, _ = drawn(self.train, self.shares, rng, annotated=True)
         there = (patient.lesions & patient.lungs).any(axis=(1, 2))
         lung = patient.lungs.any(axis=(1, 2))
         wanted = lung & (there if rng.random() < self.with_lesions else ~there)
@@ -53,7 +53,7 @@ class MaskedSlices(Lesions):
         """So many slices with lesions of training patients, each the one that shows most of a random patient's."""
         found: list[dict[str, Tensor]] = []
         for _ in range(TRIES):
-            patient, _ = drawn(self.train, self.shares, rng)
+            patient, _ = drawn(self.train, self.shares, rng, annotated=True)
             areas = (patient.lesions & patient.lungs).sum(axis=(1, 2))
             if areas.any():
                 found.append(self.slice_of(patient, int(areas.argmax())))
@@ -101,7 +101,7 @@ class StretchedVolumes(Lesions):
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
         if self.spec.resized is None:
             raise ValueError("the specification does not say what volumes are stretched to")
-        patient, _ = drawn(self.train, self.shares, rng)
+        patient, _ = drawn(self.train, self.shares, rng, annotated=True)
         case = prepare(volume_of(patient), self.spec, patient.lungs)
         lesions = on_case(patient.lesions & patient.lungs, case).astype(np.float32)
         maps = torch.from_numpy(np.stack([case.image, lesions]))[:, None]

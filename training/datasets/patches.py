@@ -47,14 +47,15 @@ class ScanPatches(Phantoms):
             kind, patient = self.held_out.kinds[number], _with_lungs(self.held_out, number)
             case = prepare(volume_of(patient), self.spec, patient.lungs)
             boxes = [box for box in side_by_side(case.image.shape, self._tile) if cut(case.image, box).any()]
-            yield self._shown(kind, case, _lesions(patient, case), boxes, told=True)
+            yield self._shown(kind, case, _lesions(patient, case), boxes, told=patient.annotated)
 
     def _sample(self, number: int, rng: np.random.Generator) -> Batch:
         kind, patient = self.train.kinds[number], _with_lungs(self.train, number)
         case = prepare(volume_of(patient), self.spec, patient.lungs)
         lesions = _lesions(patient, case)
         box = drawn_box(lesions, self._tile, rng)
-        shown = self._shown(kind, case, lesions, [box], told=kind in self.annotated)
+        told = patient.annotated and kind in self.annotated
+        shown = self._shown(kind, case, lesions, [box], told=told)
         return {**shown, "weight": torch.tensor([self._weight(kind)])}
 
     def _shown(

@@ -1,4 +1,4 @@
-"""Synthetic patients as training data: slices for the lung net, series for the two-head network.
+"""Patients as training data: slices for the lung net, series for the two-head network.
 
 Patients come on the networks' grid (2 mm in-plane, few slices each), drawn and reduced beforehand. What the networks
 are given is made by `models.prepare`, as in serving.
@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.case import Box, InputSpec
+from models.case import Box, InputSpec, MaskPolicy
 from models.prepare import bounding_box, on_case, prepare, thinned
 from models.volume import Volume
 from training.augment import Augmentation, Pose, intensity, laid
+from training.datasets.stored import DataError
 from training.recipe import Batch
 
 POSITIVE = "covid"
@@ -29,7 +30,7 @@ TRIES = 100  # to draw a patient who has lungs
 
 
 class Patient(Protocol):
-    """A synthetic patient on the networks' grid; arrays are (slice, row, column)."""
+    """A patient on the networks' grid; arrays are (slice, row, column)."""
 
     @property
     def hu(self) -> NDArray[np.int16]: ...
@@ -43,12 +44,24 @@ class Patient(Protocol):
     @property
     def spacing_mm(self) -> tuple[float, float, float]: ...
 
+    @property
+    def annotated(self) -> bool: ...  # False: an empty lesion mask says nothing
+
 
 class Library(Protocol):
     """Patients by number, and what can be said of them without their pixels."""
 
     @property
     def kinds(self) -> Sequence[str]: ...  # one per patient: covid, cap, normal or other
+
+    @property
+    def annotated(self) -> Sequence[bool]: ...  # one per patient
+
+    @property
+    def unknown(self) -> frozenset[str]: ...  # of mm, hu and lungs, what is not known of all patients
+
+    @property
+    def synthetic(self) -> bool: ...
 
     @property
     def digest(self) -> str: ...  # sha256
@@ -61,13 +74,28 @@ class Library(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Phantoms:
-    """What both data sets have in common: patients to train on, and patients from a shifted generator to choose by."""
+    """What all such data sets have in common: patients to train on, and others to choose by (phantoms of a shifted
+    generator). Raises DataError where the specification needs what nobody knows of them."""
 
     train: Library
     held_out: Library
     spec: InputSpec
     augmentation: Augmentation | None = None
     validation_cases: int = 30
+
+    def __post_init__(self) -> None:
+        needed = {
+            "mm": self.spec.plane is None,
+            "hu": not self.spec.per_slice,
+            "lungs": self.spec.mask is not MaskPolicy.NONE,
+        }
+        for library in (self.train, self.held_out):
+            missing = [what for what in ("mm", "hu", "lungs") if needed[what] and what in library.unknown]
+            if missing:
+                raise DataError(
+                    f"{library.description}: {', '.join(missing)} unknown; this model cannot learn from such pictures, "
+                    "one that stretches and spreads each slice can (reconstruction)"
+                )
 
     @property
     def digest(self) -> str:
@@ -79,7 +107,7 @@ class Phantoms:
 
     @property
     def synthetic(self) -> bool:
-        return True
+        return self.train.synthetic or self.held_out.synthetic
 
     def chosen(self) -> list[int]:
         """Which patients are validated on: evenly spread, always the same."""
@@ -105,8 +133,8 @@ class LungSlices(Phantoms):
         """Whole patients, one per batch."""
         for index in self.chosen():
             patient = self.held_out[index]
-            image = prepare(volume_of(patient), self.spec).image
-            yield maps_of(image, lungs=patient.lungs)
+            case = prepare(volume_of(patient), self.spec)
+            yield maps_of(case.image, lungs=on_case(patient.lungs, case))
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
         patient = self.train[int(rng.integers(len(self.train.kinds)))]
@@ -114,12 +142,13 @@ class LungSlices(Phantoms):
         hu, lungs = patient.hu[s : s + 1], patient.lungs[s : s + 1]
         if self.augmentation is not None:
             hu = intensity(hu, rng, self.augmentation)
-        maps = maps_of(prepare(volume_of(patient, hu), self.spec).image, lungs=lungs)
+        case = prepare(volume_of(patient, hu), self.spec)
+        maps = maps_of(case.image, lungs=on_case(lungs, case))
         if self.plane == 0:
             return maps
         how = self.augmentation or Augmentation(scale=(1.0, 1.0), rotation_deg=0.0)
         plane = (self.plane, self.plane)
-        return posed(maps, Pose.drawn(rng, how, (hu.shape[1], hu.shape[2]), plane), plane)
+        return posed(maps, Pose.drawn(rng, how, (case.image.shape[1], case.image.shape[2]), plane), plane)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +197,7 @@ class LesionSeries(Phantoms):
             maps = posed(maps, Pose.drawn(rng, how, shape, shape), shape)
         if rng is not None and self.limit is not None:
             maps = {name: _centre(m, self.limit) for name, m in maps.items()}
-        if kind not in self.annotated and rng is not None:
+        if not patient.annotated or (kind not in self.annotated and rng is not None):
             maps["lesions"] = torch.full_like(maps["lesions"], torch.nan)
         depth, _, height, width = maps["image"].shape
         return {
@@ -178,14 +207,21 @@ class LesionSeries(Phantoms):
         }
 
 
-def drawn(library: Library, shares: Mapping[str, float], rng: np.random.Generator) -> tuple[Patient, str]:
-    """A random patient who has lungs, and the kind, which is drawn first. Raises ValueError where there are none."""
-    kinds = [kind for kind in shares if kind in library.kinds]
+def drawn(
+    library: Library, shares: Mapping[str, float], rng: np.random.Generator, *, annotated: bool = False
+) -> tuple[Patient, str]:
+    """A random patient who has lungs, and the kind, which is drawn first; of `annotated` patients alone, where that is
+    asked for. Raises ValueError where there are none."""
+    wanted = [
+        kind if told or not annotated else "" for kind, told in zip(library.kinds, library.annotated, strict=True)
+    ]
+    kinds = [kind for kind in shares if kind in wanted]
     if not kinds:
-        raise ValueError(f"no patient is of the kinds {', '.join(shares)}: {library.description}")
+        what = "no annotated patient" if annotated else "no patient"
+        raise ValueError(f"{what} is of the kinds {', '.join(shares)}: {library.description}")
     weights = np.array([shares[kind] for kind in kinds])
     kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-    of_kind = [n for n, k in enumerate(library.kinds) if k == kind]
+    of_kind = [n for n, k in enumerate(wanted) if k == kind]
     for _ in range(TRIES):
         patient = library[of_kind[int(rng.integers(len(of_kind)))]]
         if patient.lungs.any():

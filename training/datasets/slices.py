@@ -46,15 +46,17 @@ class LabelledSlices(Phantoms):
             if patient.lungs.any():
                 seen = patient.lesions & patient.lungs
                 areas = (seen if seen.any() else patient.lungs).sum(axis=(1, 2))
-                yield self._sample(patient, self.held_out.kinds[index], int(areas.argmax()), told=True)
+                yield self._sample(patient, self.held_out.kinds[index], int(areas.argmax()), told=patient.annotated)
 
     def _drawn(self, rng: np.random.Generator) -> Batch:
-        kinds = [kind for kind in self.shares if kind in self.train.kinds]
+        told_of = {kind: annotated(self.train, kind, self.annotated.get(kind, 0.0)) for kind in self.shares}
+        kinds = [kind for kind in self.shares if (told_of[kind] if self.told_only else kind in self.train.kinds)]
         if not kinds:
-            raise DataError(f"{self.train.description}: no patient of kind {', '.join(self.shares)}")
+            what = "annotated patient" if self.told_only else "patient"
+            raise DataError(f"{self.train.description}: no {what} of kind {', '.join(self.shares)}")
         weights = np.array([self.shares[kind] for kind in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        told = annotated(self.train, kind, self.annotated.get(kind, 0.0))
+        told = told_of[kind]
         of_kind = told if self.told_only else [n for n, k in enumerate(self.train.kinds) if k == kind]
         number = of_kind[int(rng.integers(len(of_kind)))]
         patient = self.train[number]
@@ -91,8 +93,9 @@ def candidates(patient: Patient, *, lesions_first: bool) -> NDArray[np.intp]:
 
 
 def annotated(library: Library, kind: str, share: float) -> list[int]:
-    """Which patients of a kind are annotated: always the same, at least one where the share is not 0."""
-    of_kind = np.array([n for n, k in enumerate(library.kinds) if k == kind], dtype=np.intp)
+    """Which annotated patients of a kind the network is told of: always the same, at least one where the share is not
+    0 and there are any."""
+    of_kind = np.array([n for n, k in enumerate(library.kinds) if k == kind and library.annotated[n]], dtype=np.intp)
     chosen = np.random.default_rng(SEEDED).permutation(of_kind)[: ceil(share * of_kind.size)]
     return sorted(int(n) for n in chosen)
 

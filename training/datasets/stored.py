@@ -1,20 +1,28 @@
 """Patients on disk: a folder of .npz files, one per patient, and index.json with what is known without opening them.
 
 data/train/index.json, 00000.npz, 00001.npz ...      what is trained on
-data/validation/...                                  a shifted generator, by which checkpoints are chosen
+data/validation/...                                  by which checkpoints are chosen: for phantoms, a shifted generator
+
+An entry of the index says of its patient `kind` and `sha256`; of real ones also `annotated`, false where nobody drew
+lesions (an empty mask then says nothing), `unknown`, what his files leave open of mm, hu and lungs, and `patient`, a
+digest that no other patient has.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.grid import in_plane_shape, regrid_affine, resample_hu, resample_mask
+from models.volume import Volume
 
 INDEX, TRAIN, VALIDATION = "index.json", "train", "validation"
 KINDS = ("covid", "cap", "normal", "other")
@@ -27,12 +35,13 @@ class DataError(Exception):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredPatient:
-    """Arrays (slice, row, column) on the networks' grid."""
+    """Arrays (slice, row, column) on the networks' grid. `annotated` False: of lesions nothing is known."""
 
     hu: NDArray[np.int16]
     lungs: NDArray[np.bool_]
     lesions: NDArray[np.bool_]
     spacing_mm: tuple[float, float, float]
+    annotated: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +65,10 @@ class StoredLibrary:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             self.kinds: Sequence[str] = tuple(entry["kind"] for entry in index["patients"])
             self._sha256 = [str(entry["sha256"]) for entry in index["patients"]]
+            self._patients = [str(entry.get("patient", entry["sha256"])) for entry in index["patients"]]
+            self.annotated: Sequence[bool] = tuple(bool(entry.get("annotated", True)) for entry in index["patients"])
+            self.unknown = frozenset(str(what) for entry in index["patients"] for what in entry.get("unknown", ()))
+            self.synthetic = bool(index.get("synthetic", True))
             self.description = str(index["description"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} holds no patients ({ADVICE}): {error}") from error
@@ -69,9 +82,9 @@ class StoredLibrary:
         self._kept: dict[int, _Packed] = {}
 
     @property
-    def files(self) -> frozenset[str]:
-        """The sha256 of every patient: equal ones are one patient."""
-        return frozenset(self._sha256)
+    def identities(self) -> frozenset[str]:
+        """What tells patients apart: a digest of who he is where that is known, else the sha256 of his file."""
+        return frozenset(self._patients)
 
     def __getitem__(self, index: int) -> StoredPatient:
         """Raises DataError on a file that the index does not describe."""
@@ -79,7 +92,13 @@ class StoredLibrary:
             self._kept[index] = self._read(index)
         packed = self._kept[index]
         lungs, lesions = packed.mask(packed.lungs), packed.mask(packed.lesions)
-        return StoredPatient(hu=packed.hu, lungs=lungs, lesions=lesions, spacing_mm=packed.spacing_mm)
+        return StoredPatient(
+            hu=packed.hu,
+            lungs=lungs,
+            lesions=lesions,
+            spacing_mm=packed.spacing_mm,
+            annotated=self.annotated[index],
+        )
 
     def _read(self, index: int) -> _Packed:
         path = self._folder / _name(index)
@@ -103,20 +122,51 @@ def store(folder: Path, patients: Iterable[tuple[str, StoredPatient]], descripti
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, (kind, patient) in enumerate(patients):
-        path = folder / _name(number)
-        np.savez_compressed(
-            path, hu=patient.hu, lungs=patient.lungs, lesions=patient.lesions, spacing_mm=patient.spacing_mm
-        )
-        entries.append({"kind": kind, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
-    index = {"description": description, "patients": entries}
-    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        entries.append({"kind": kind, "sha256": saved(folder, number, patient)})
+    return indexed(folder, entries, description)
+
+
+def saved(folder: Path, number: int, patient: StoredPatient) -> str:
+    """Write one patient; the sha256 of his file, which the index has to name."""
+    path = folder / _name(number)
+    np.savez_compressed(
+        path, hu=patient.hu, lungs=patient.lungs, lesions=patient.lesions, spacing_mm=patient.spacing_mm
+    )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def indexed(
+    folder: Path, entries: Sequence[Mapping[str, Any]], description: str, *, synthetic: bool = True
+) -> StoredLibrary:
+    """Write the index of what was saved, whole or not at all, and open it."""
+    index = {"description": description, "synthetic": synthetic, "patients": list(entries)}
+    temporary = folder / f"{INDEX}.tmp"
+    temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / INDEX)
     return StoredLibrary(folder)
+
+
+def on_grid(
+    volume: Volume, lungs: NDArray[np.bool_], lesions: NDArray[np.bool_], pixel_mm: float, *, annotated: bool = True
+) -> StoredPatient:
+    """A scan on the networks' grid: pixels near `pixel_mm`, slices as they are; lesions inside the lungs."""
+    shape = in_plane_shape(volume.shape, volume.spacing_mm[1:], pixel_mm)
+    inside = resample_mask(lungs, shape)
+    affine = regrid_affine(volume.affine_lps, volume.shape, shape)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return StoredPatient(
+        hu=resample_hu(volume.hu, shape),
+        lungs=inside,
+        lesions=resample_mask(lesions, shape) & inside,
+        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        annotated=annotated,
+    )
 
 
 def open_libraries(folder: Path) -> tuple[StoredLibrary, StoredLibrary]:
     """What is trained on and what is chosen by. Raises DataError, where a patient is in both too."""
     train, validation = StoredLibrary(folder / TRAIN), StoredLibrary(folder / VALIDATION)
-    shared = train.files & validation.files
+    shared = train.identities & validation.identities
     if shared:
         said = f"{len(shared)} of its {len(validation.kinds)} validation patients are among those trained on"
         raise DataError(f"{folder} leaks: {said}; take them out of one of the two, or scores mean nothing")

@@ -17,7 +17,7 @@ from models.case import InputSpec
 from models.maps import stretched
 from models.prepare import prepare
 from training.datasets.measured import Table
-from training.datasets.phantom import Library, Phantoms, joined, volume_of
+from training.datasets.phantom import Library, Patient, Phantoms, joined, volume_of
 from training.datasets.stored import DataError
 from training.recipe import Batch
 
@@ -32,8 +32,8 @@ NOISE_CHANCE, NOISE_VARIANCE = 0.2, (10.0, 50.0)  # HU^2
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifiedVolumes(Phantoms):
-    """Batches: image (N, 1, D, H, W), class numbers (N,) under the name of each task, and features (N, F) where there
-    are any."""
+    """Batches: image (N, 1, D, H, W), class numbers (N,) under the name of each task, -1 where nobody knows, and
+    features (N, F) where there are any."""
 
     labels: Labels
     tasks: Sequence[str]
@@ -59,8 +59,7 @@ class ClassifiedVolumes(Phantoms):
         image = prepare(volume_of(patient), self.spec, patient.lungs, moved).image
         if rng is not None:
             image = turned(noisy(image, rng, self.spec), rng)
-        affected = float((patient.lesions & patient.lungs).sum() / patient.lungs.sum())
-        classes = self.labels(library.kinds[number], affected)
+        classes = self._classes(patient, library.kinds[number])
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         beside: dict[str, torch.Tensor] = {}
         if self.features is not None:
@@ -71,6 +70,13 @@ class ClassifiedVolumes(Phantoms):
             "image": x if self.spec.resized is None else stretched(x, self.spec.resized),
             **{task: torch.tensor([classes[task]]) for task in self.tasks},
         }
+
+    def _classes(self, patient: Patient, kind: str) -> Mapping[str, int]:
+        """Where lesions are not annotated, a class that hangs on how much of the lungs is affected is not known."""
+        if patient.annotated:
+            return self.labels(kind, float((patient.lesions & patient.lungs).sum() / patient.lungs.sum()))
+        least, most = self.labels(kind, 0.0), self.labels(kind, 1.0)
+        return {task: n if n == most[task] else -1 for task, n in least.items()}
 
 
 def drawn_move(rng: np.random.Generator, grid_mm: tuple[float, float, float]) -> Move:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.grid import in_plane_shape, regrid_affine, resample_hu, resample_mask
-from training.datasets.stored import INDEX, StoredLibrary, StoredPatient
+from training.datasets.stored import INDEX, StoredLibrary, StoredPatient, on_grid
 from training.phantom.case import Patient, Rendered
 from training.phantom.descriptors import descriptors
 from training.phantom.population import MAIN, Drawn, Habits, Kind, draw
@@ -57,18 +56,9 @@ def cases(plan: Plan) -> Iterator[tuple[Drawn, Rendered]]:
 
 
 def reduced(shown: Rendered, pixel_mm: float = PIXEL_MM) -> StoredPatient:
-    """A scan on the networks' grid: pixels near `pixel_mm`, slices as they are."""
-    volume, truth = shown.volume, shown.truth
-    shape = in_plane_shape(volume.shape, volume.spacing_mm[1:], pixel_mm)
-    lungs = resample_mask(truth.right_lung | truth.left_lung, shape)
-    affine = regrid_affine(volume.affine_lps, volume.shape, shape)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return StoredPatient(
-        hu=resample_hu(volume.hu, shape),
-        lungs=lungs,
-        lesions=resample_mask(truth.right_lesion | truth.left_lesion, shape) & lungs,
-        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-    )
+    """A scan on the networks' grid."""
+    truth = shown.truth
+    return on_grid(shown.volume, truth.right_lung | truth.left_lung, truth.right_lesion | truth.left_lesion, pixel_mm)
 
 
 def generate(
