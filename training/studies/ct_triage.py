@@ -1,0 +1,43 @@
+"""CT triage, table 2 (Goncharov et al.): six methods that identify COVID-19, rank by severity and find lesions.
+
+"All others" are the healthy, CAP and atelectasis, as in the paper; nodules and effusions are negatives to train on.
+"""
+
+from __future__ import annotations
+
+from training import reported
+from training.columns import NORMAL, NOT_OTHER, area, covid_or, covid_with_lesions, lesion_dice, rank
+from training.comparison import Column, Method, Row, Section, Study, Training
+
+_TRAINED = {
+    "3D U-Net": "lesion-unet-3d",
+    "2D U-Net": "lesion-unet",
+    "2D U-Net+": "lesion-unet-plus",
+    "ResNet50": "slice-pool",
+    "Proposed": "ct-triage",
+}
+
+STUDY = Study(
+    name="ct-triage",
+    title="CT triage",
+    budget="every network sees 19,200 slices: 600 batches of 32, or of 2 series of 16; 3D boxes are as many",
+    sections=(
+        Section(
+            title=reported.CT_TRIAGE[0].title,
+            paper=reported.CT_TRIAGE[0],
+            columns=(
+                Column(name="AUC vs healthy", metric=area(covid_or(NORMAL))),
+                Column(name="AUC vs all others", metric=area(NOT_OTHER)),
+                Column(name="Spearman rho", metric=rank(), digits=2, reference=False),
+                Column(name="Dice", metric=lesion_dice(covid_with_lesions), digits=2),
+            ),
+            rows=(
+                Row(name="Thresholding", parts={"": Method(name="thresholding")}),
+                *(
+                    Row(name=name, parts={"": Training(recipe=recipe)}, headline=True)
+                    for name, recipe in _TRAINED.items()
+                ),
+            ),
+        ),
+    ),
+)

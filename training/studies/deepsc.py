@@ -1,0 +1,126 @@
+"""DeepSC-COVID, tables II and III (Wang et al.), and its ablations: inception, cross-stitch, the task-aware weight.
+
+As in the paper, segmenters are scored on COVID-19 and CAP, voxels inside the lungs alone, classifiers on all three
+classes. U-Net++ L1 and L4 come from one training. Its surfaces agree within 3 mm (the paper does not say).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from training import reported
+from training.columns import (
+    lesion_dice,
+    macro_specificity,
+    mask,
+    mean_area,
+    of_diagnosis,
+    rate,
+    seconds,
+    with_lesions,
+)
+from training.comparison import Column, Row, Section, Study, Training
+
+SEGMENTATION, DIAGNOSIS, SCALES = reported.DEEPSC
+# 1,200 scans for every row: where a network sees slices, 16 of each.
+SLICES = {"small": ("steps=1200",)}
+VOLUMES = {"small": ("steps=600",)}
+SERIES = {"small": ("series=2",)}
+PICTURES = {"small": ("slices=32",)}
+UNETPP = Training(recipe="unetpp", at=SLICES)
+DEEPSC = Training(recipe="deepsc")
+FULL = Row(name="DeepSC-COVID", parts={"": DEEPSC}, headline=True)
+
+_TIME = Column(name="time s", metric=seconds(), digits=1, ordered=False, reference=False)
+_DSC = Column(name="DSC %", metric=lesion_dice(with_lesions), scale=100, digits=1, spread="cases")
+_LESIONS = (
+    _DSC,
+    Column(name="sensitivity %", metric=mask("sensitivity"), scale=100, digits=1, spread="cases"),
+    Column(name="specificity %", metric=mask("specificity"), scale=100, digits=1, spread="cases"),
+    Column(name="NSD %", metric=mask("nsd_3mm"), scale=100, digits=1, spread="cases"),
+    Column(name="RMSD mm", metric=mask("rmsd_mm"), digits=1, spread="cases", lower_is_better=True),
+)
+_ACCURACY = Column(name="accuracy %", metric=of_diagnosis(rate("accuracy")), scale=100, digits=1, spread="resamples")
+_RECALL = Column(
+    name="sensitivity %", metric=of_diagnosis(rate("macro recall")), scale=100, digits=1, spread="resamples"
+)
+_AUC = Column(name="AUC %", metric=of_diagnosis(mean_area), scale=100, digits=1, spread="resamples")
+_CLASSES = (
+    _ACCURACY,
+    _RECALL,
+    Column(name="specificity %", metric=of_diagnosis(macro_specificity), scale=100, digits=1, spread="resamples"),
+    Column(name="F1 %", metric=of_diagnosis(rate("macro F1")), scale=100, digits=1, spread="resamples"),
+    _AUC,
+)
+_BOTH = (
+    replace(_ACCURACY, spread=None),
+    replace(_RECALL, name="cls sensitivity %", spread=None),
+    replace(_AUC, spread=None),
+    replace(_DSC, spread=None),
+    replace(_LESIONS[1], name="seg sensitivity %", spread=None),
+    replace(_LESIONS[3], spread=None),
+)
+
+
+def _changed(name: str, change: str) -> Row:
+    return Row(name=name, parts={"": Training(recipe="deepsc", changes=(change,))})
+
+
+STUDY = Study(
+    name="deepsc",
+    title="DeepSC-COVID",
+    budget="every network sees 1,200 scans, by 16 slices each where it sees slices",
+    sections=(
+        Section(
+            title=SEGMENTATION.title,
+            paper=SEGMENTATION,
+            note="Time is that of the model on this machine, reading and lungs left out.",
+            columns=(_TIME, *_LESIONS),
+            rows=(
+                Row(name="U-Net++ L1", parts={"": replace(UNETPP, bundle="bundle-unetpp-l1")}),
+                Row(name="U-Net++ L4", parts={"": UNETPP}),
+                Row(name="DenseVNet", parts={"": Training(recipe="densevnet", at=VOLUMES)}),
+                Row(name="COPLE-Net", parts={"": Training(recipe="coplenet", at=SLICES)}, headline=True),
+                Row(name="FSS-2019-nCov", parts={"": Training(recipe="fss", at=SLICES)}),
+                Row(name="DeepSC w/o Cls.", parts={"": Training(recipe="deepsc-lesions")}, headline=True),
+                FULL,
+            ),
+        ),
+        Section(
+            title=DIAGNOSIS.title,
+            paper=DIAGNOSIS,
+            note="Time is that of the model on this machine, reading and lungs left out. Deviations are of the "
+            "bootstrap; networks begin with random weights.",
+            columns=(_TIME, *_CLASSES),
+            rows=(
+                Row(name="ResNet-50", parts={"": Training(recipe="resnet50", at=PICTURES)}),
+                Row(name="3D ResNet-50", parts={"": Training(recipe="resnet50-3d")}),
+                Row(name="COVNet", parts={"": Training(recipe="covnet", at=SERIES)}),
+                Row(name="DeCoVNet", parts={"": Training(recipe="decovnet", at=SERIES)}, headline=True),
+                Row(name="DeepSC w/o Seg.", parts={"": Training(recipe="deepsc-diagnosis")}, headline=True),
+                FULL,
+            ),
+        ),
+        Section(
+            title=SCALES.title,
+            paper=SCALES,
+            columns=_BOTH,
+            rows=(
+                _changed("single scale", "multi_scale=false"),
+                Row(name="multi-scale", parts={"": DEEPSC}, headline=True),
+            ),
+        ),
+        Section(
+            title="DeepSC-COVID, Figs. 8 and 9: what each part is worth",
+            note="The paper has bars and no numbers.",
+            columns=_BOTH,
+            rows=(
+                FULL,
+                _changed("no 3D inception", "inception=false"),
+                _changed("no cross-stitch", "cross_stitch=false"),
+                *(_changed(f"task-aware weight {weight}", f"task_aware={weight}") for weight in (0, 1, 100)),
+                Row(name="task-aware weight 10", parts={"": DEEPSC}, headline=True),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,194 @@
+"""What a model that serves says of the cases of a study: measured once, and again where anything differs.
+
+Every row is given the same lungs, found by one model; what is compared is what is made of them. Time is that of the
+triage model alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.cards import Card
+from models.predict import LungMasks, TriagePredictor, TriageResult, resolve
+from models.radiomic_triage import RadiomicTriage
+from models.radiomics import of_volume
+from models.severity import severity
+from models.volume import Volume
+from models.volume_triage import MeasuredTriage
+from training.cases import HeldOut
+from training.judge import code
+from training.measure import NAN, VERSION, Case, Measured, remaining
+from training.overlap import overlap
+from training.scores import dice
+from training.studydata import CaseSet
+
+Progress = Callable[[int, int], None]  # (done, of how many)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """A case with the lungs that every row is given."""
+
+    case: HeldOut
+    lungs: LungMasks
+
+
+class Judgement:
+    """One set of cases, read with the lungs of one model; `keep` is the folder of everything that is measured.
+    `surfaces`: with their distances (needs MONAI). Raises UnknownModel, BundleError."""
+
+    def __init__(self, cases: CaseSet, lungs: str, keep: Path, *, device: str = "cpu", surfaces: bool = True) -> None:
+        self.cases = cases
+        self._keep, self._device, self._surfaces = keep, device, surfaces
+        self._lungs = resolve(lungs, "lungs", device)
+        card = self._lungs.card
+        self._origin = f"{cases.digest} {card.name} {card.sha256} {code()} {VERSION} {device} {surfaces}"
+
+    def everyone(self) -> list[Case]:
+        """The cases without their volumes."""
+        path = self._keep / self._digest("cases") / "cases.json"
+        if not path.is_file():
+            _write(path, json.dumps([asdict(remaining(seen.case)) for seen in self._seen()]))
+        return [Case(**said) for said in json.loads(path.read_text(encoding="utf-8"))]
+
+    def of(
+        self, model: str, progress: Progress = lambda done, of: None, stop: Callable[[], bool] = lambda: False
+    ) -> list[Measured] | None:
+        """What the triage model of that name, or in that folder, makes of each; None where it was stopped before it had
+        seen them all. Raises UnknownModel, BundleError."""
+        predictor = resolve(model, "triage", self._device)
+        card = predictor.card
+        folder = self._keep / self._digest("measured", card.name, card.version, card.sha256)
+        found: list[Measured] = []
+        for number in range(len(self.cases)):
+            path = folder / f"{number:05}.json"
+            if not path.is_file():
+                if stop():
+                    return None
+                self._remember(predictor, number)
+                _write(path, json.dumps(asdict(measured(predictor, self._one(number), surfaces=self._surfaces))))
+            found.append(Measured(**json.loads(path.read_text(encoding="utf-8"))))
+            progress(number + 1, len(self.cases))
+        return found
+
+    def _digest(self, *what: str) -> str:
+        said = json.dumps([self._origin, *what])
+        return f"{self.cases.name}-{what[0]}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+    def _seen(self) -> Iterator[Seen]:
+        return (self._one(number) for number in range(len(self.cases)))
+
+    def _one(self, number: int) -> Seen:
+        """Drawn from its library and given its lungs once."""
+        path = self._keep / self._digest("seen") / f"{number:05}.npz"
+        seen = _read(path)
+        if seen is None:
+            case = self.cases[number]
+            seen = Seen(case=case, lungs=self._lungs.lungs(case.volume))
+            _keep(path, seen)
+        return seen
+
+    def _remember(self, predictor: TriagePredictor, number: int) -> None:
+        """Radiomic features take far longer than what is made of them, and several rows ask for the same."""
+        if not isinstance(predictor, MeasuredTriage | RadiomicTriage):
+            return
+        path = self._keep / self._digest("features") / f"{number:05}.json"
+
+        def known(volume: Volume, lungs: NDArray[np.bool_]) -> Mapping[str, float]:
+            if not path.is_file():
+                _write(path, json.dumps(of_volume(volume, lungs)))
+            features: Mapping[str, float] = json.loads(path.read_text(encoding="utf-8"))
+            return features
+
+        predictor.measure = known
+
+
+def measured(predictor: TriagePredictor, seen: Seen, *, surfaces: bool) -> Measured:
+    """One case by one model. Without lungs it is refused, and has found nothing."""
+    case, labels = seen.case, seen.lungs.labels
+    if not labels.any():
+        return Measured(lung_dice=0.0, lesion_dice=NAN, fraction=0.0, score=0.0, seconds=NAN, refused=True)
+    began = time.perf_counter()
+    found = predictor.triage(case.volume, seen.lungs)
+    seconds = time.perf_counter() - began
+    assert case.labels is not None  # a phantom's truth is known
+    assert case.lesions is not None
+    inside, fraction, lesion_dice, masks = case.labels > 0, NAN, NAN, {}
+    if found.lesions is not None:
+        fraction = severity(labels, found.lesions, case.volume.voxel_ml).fraction
+        lesion_dice = dice(found.lesions, case.lesions)
+        mm = case.volume.spacing_mm
+        with_surfaces = surfaces and bool(case.lesions.any())
+        masks = overlap("lesion", found.lesions, case.lesions, mm, inside=inside, surfaces=with_surfaces)
+    return Measured(
+        lung_dice=dice(labels > 0, inside),
+        lesion_dice=lesion_dice,
+        fraction=fraction,
+        score=fraction if found.probability is None else found.probability,
+        seconds=seconds,
+        is_probability=found.probability is not None,
+        classes=classes_of(found, predictor.card),
+        masks=masks,
+    )
+
+
+def classes_of(found: TriageResult, card: Card) -> dict[str, float]:
+    """The probability of every class of every task by its name; of a task with two, also where the model told but that
+    of the second."""
+    if found.tasks is not None:
+        return {name: p for classes in found.tasks.values() for name, p in classes.items()}
+    if found.class_probabilities is not None:
+        return dict(found.class_probabilities)
+    names = card.arguments.get("classes")  # of a forest, what they are called; of a network, how many
+    if isinstance(names, list | tuple) and len(names) == 2 and found.probability is not None:
+        return {names[0]: 1.0 - found.probability, names[1]: found.probability}
+    return {}
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".new")
+    aside.write_text(text + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def _keep(path: Path, seen: Seen) -> None:
+    case = seen.case
+    assert case.labels is not None
+    assert case.lesions is not None
+    words = {name: getattr(case, name) for name in ("name", "kind", "descriptors", "groups")}
+    told = {"sides_by_size": seen.lungs.sides_by_size, "doubt": seen.lungs.doubt}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".new.npz")
+    np.savez_compressed(
+        aside,
+        hu=case.volume.hu,
+        affine_lps=case.volume.affine_lps,
+        labels=case.labels,
+        lesions=case.lesions,
+        found=seen.lungs.labels,
+        words=np.array(json.dumps([words, told])),
+    )
+    aside.replace(path)
+
+
+def _read(path: Path) -> Seen | None:
+    """None: not there, or not whole."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            words, told = json.loads(str(arrays["words"]))
+            volume = Volume(hu=arrays["hu"], affine_lps=arrays["affine_lps"])
+            case = HeldOut(volume=volume, labels=arrays["labels"], lesions=arrays["lesions"], **words)
+            return Seen(case=case, lungs=LungMasks(labels=arrays["found"], **told))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
