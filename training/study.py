@@ -16,6 +16,7 @@ from typing import cast
 from models import zoo
 from training import surfaces
 from training.comparison import Method, Row, Section, Study, Training
+from training.errors import TrainingError
 from training.evaluate import REFERENCE
 from training.loop import Progress
 from training.measure import Case, Measured
@@ -162,14 +163,14 @@ class _Carrying:
                 words = " ".join(word for word in (part, "" if seed is None else f"seed {seed}") if word)
                 self._doing = f"{row.name}, {words}" if words else row.name
                 model, mark = self._model(of, seed, asked=asked, trainings=trainings)
-                said = None
+                said: dict[str, list[Measured]] = {}
                 if model is not None:
                     said, failure = self._said(model)
                     mark = failure or mark
                 if mark:
                     marks.append(f"{words}: {mark}" if words else mark)
-                for name in SETS if said is not None else ():
-                    found[name][part].append(said[name])
+                for name, measured in said.items():
+                    found[name][part].append(measured)
         learns = any(isinstance(of, Training) for of in row.parts.values())
         words = _trained(trainings)
         return {
@@ -180,7 +181,10 @@ class _Carrying:
     def _seeds(self, row: Row, of: Training | Method) -> list[int | None]:
         if isinstance(of, Method):
             return [None]
-        return self._workshop.seeds(of, self._settings.seeds if row.headline else 1)
+        try:
+            return self._workshop.seeds(of, self._settings.seeds if row.headline else 1)
+        except TrainingError:
+            return [None]  # there is no such plan; the training will say so
 
     def _model(
         self, of: Training | Method, seed: int | None, *, asked: bool, trainings: list[Trained]
@@ -199,8 +203,8 @@ class _Carrying:
         mark = "" if trained.is_whole else f"its time was up after {100 * trained.share:.0f} % of its steps"
         return str(trained.bundle), mark
 
-    def _said(self, model: str) -> tuple[dict[str, list[Measured]] | None, str]:
-        """By set, and what went wrong."""
+    def _said(self, model: str) -> tuple[dict[str, list[Measured]], str]:
+        """By set, of all sets or of none, and what went wrong."""
         said = {}
         for name, judgement in self._judgements.items():
 
@@ -210,9 +214,9 @@ class _Carrying:
             try:
                 found = judgement.of(model, progress, self._hears.stop)
             except Exception as error:  # noqa: BLE001 - the edge of a row: the tables go on without it
-                return None, self._failed(error)
+                return {}, self._failed(error)
             if found is None:
-                return None, "stopped before it was judged"
+                return {}, "stopped before it was judged"
             said[name] = found
         return said, ""
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from training import reported
-from training.columns import NORMAL, NOT_OTHER, area, covid_or, covid_with_lesions, lesion_dice, rank
+from training.columns import NOT_OTHER, area, covid_or, covid_with_lesions, lesion_dice, rank
 from training.comparison import Column, Method, Row, Section, Study, Training
+from training.evaluate import NORMAL
 
 _TRAINED = {
     "3D U-Net": "lesion-unet-3d",
