@@ -217,7 +217,7 @@ def drawn(
     ]
     kinds = [kind for kind in shares if kind in wanted]
     if not kinds:
-        what = "no annotated patient" if annotated else "no patient"
+        what = "no patient" if all(library.annotated) or not annotated else "no annotated patient"
         raise ValueError(f"{what} is of the kinds {', '.join(shares)}: {library.description}")
     weights = np.array([shares[kind] for kind in kinds])
     kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]

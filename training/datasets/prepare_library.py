@@ -3,8 +3,8 @@
 What the data set does not say stays open: a case without drawn lesions is "not annotated", lungs that a model found are
 named as its, and pixels, HU or lungs that nobody knows are said to be unknown, so that only such networks are trained
 on them as do not ask. Several data sets can go into one library, one after the other; a case that is there is not
-prepared again, so an interrupted preparation goes on where it was. A patient's name never enters the library: a digest
-of his identifier does.
+prepared again, so an interrupted preparation goes on where it was. Who a patient is does not enter the library: a
+digest of his identifier does, and the name of the case.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ class OnePatient:
 
     kinds = ("covid",)
     digest, description = "one", "one patient"
+    annotated, unknown, synthetic = (True,), frozenset[str](), True
 
     def __init__(self) -> None:
         whole = patient(0, lesion=True)

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training.datasets.public.case import Case, DataSet
 from training.datasets.public.files import Fault, Malformed, Opened, opened
 from training.datasets.public.registry import cases_of
@@ -120,7 +118,7 @@ def _looked_at(case: Case, data_set: DataSet) -> _Seen:
         problem = Problem(case=case.id, fault=KIND, words=error.words)
     try:
         found = opened(case)
-        picture = hashlib.sha256(np.ascontiguousarray(found.volume.hu)).hexdigest()
+        picture = hashlib.sha256(found.volume.hu.tobytes()).hexdigest()
         require_place(found)
     except Malformed as error:
         problem = Problem(case=case.id, fault=error.fault.value, words=error.words)
@@ -169,7 +167,7 @@ def _notes(seen: Sequence[_Seen], data_set: DataSet, missing: Sequence[str]) -> 
         yield f"published: {data_set.size}"
     without = sum(s.case.lungs is None for s in seen)
     if without and not any(s.case.unknown for s in seen):
-        yield f"{without} cases have no lung mask: give data prepare a model with --lungs"
+        yield f"without a lung mask: {without}; give data prepare a model with --lungs"
     if not any(is_annotated(s.case) for s in seen):
         yield "no case has lesions: segmenters of lesions cannot be trained on it alone"
     if data_set.note:

@@ -1,7 +1,8 @@
 """A researcher's own folder: NIfTI, MetaImage or DICOM, and cases.csv that says what they are.
 
 One row per scan. `image`: a volume file, a folder with the instances of one DICOM series, a PNG or JPEG. `kind`: covid,
-cap, normal or other. Where there are such columns: `id`; `patient`, without which every scan is taken for a patient of
+cap, normal or other. Where there are such columns: `id`, what the scan is called in messages and in the library, else
+as its file, whose name had better not be the patient's; `patient`, without which every scan is taken for a patient of
 its own; `lungs` and `lesions`, mask files that lie where the image lies by their headers, all but 0 inside, `lesions`
 empty where nobody looked and the word none where somebody looked and there are none; `split`: train, validation or
 test. Every other column is a fact for sub-groups. Paths are relative to the folder.
