@@ -112,7 +112,8 @@ class Smoothing(nn.Module):
         self.kernel = nn.Parameter(kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel.expand(x.shape[1], -1, -1, -1), padding=1, groups=x.shape[1])
+        alone = x.reshape(-1, 1, *x.shape[2:])  # channel by channel: much faster than a convolution in so many groups
+        return F.conv2d(alone, self.kernel, padding=1).reshape(x.shape)
 
 
 class Atrous(nn.Module):

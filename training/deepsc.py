@@ -103,23 +103,23 @@ _SMALL = Plan(
     validation_cases=40,
 )
 _TINY = Plan(
-    steps=16,
+    steps=24,
     scans=2,
-    pixel_mm=6.25,
-    slice_mm=12.5,
-    slices=16,
-    plane=40,
+    pixel_mm=10.4,
+    slice_mm=25.0,
+    slices=8,
+    plane=24,
     patch_slices=8,
-    patch_plane=40,
-    overview_slices=16,
-    overview_plane=40,
-    validate_every=8,
+    patch_plane=24,
+    overview_slices=8,
+    overview_plane=24,
+    validate_every=24,
     validation_cases=4,
     by_heart=True,
 )
 
 
-def scales(kind: type[P], small: Mapping[str, int], tiny: Mapping[str, int]) -> dict[str, P]:
+def scales(kind: type[P], small: Mapping[str, float], tiny: Mapping[str, float]) -> dict[str, P]:
     """The scales of a plan that has more to change; what it changes where scans are small."""
     return {"paper": kind(), "small": kind(**{**asdict(_SMALL), **small}), "tiny": kind(**{**asdict(_TINY), **tiny})}
 

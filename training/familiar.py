@@ -59,6 +59,6 @@ def _with_true_lungs(patient: Patient, predictor: TriagePredictor) -> Mapping[st
     volume = volume_of(patient)
     # Of the sides a triage model knows nothing.
     masks = LungMasks(labels=np.where(patient.lungs, np.uint8(RIGHT), np.uint8(0)), sides_by_size=False)
-    doubt = predictor.triage(volume, masks).doubt
+    doubt = predictor.triage(volume, masks).doubt if "lesions" in predictor.card.outputs else None
     said = features(volume, patient.lungs)
     return said if doubt is None else said | {"undecided": doubt}

@@ -71,7 +71,7 @@ SLICE_SCALES: Mapping[str, SlicePlan] = {
         validate_every=100,
         validation_cases=40,
     ),
-    "tiny": SlicePlan(steps=12, slices=4, lr=0.03, plane=64, by_heart=True, validate_every=12, validation_cases=4),
+    "tiny": SlicePlan(steps=12, slices=4, lr=0.1, plane=64, by_heart=True, validate_every=12, validation_cases=4),
 }
 
 

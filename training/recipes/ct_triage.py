@@ -3,9 +3,10 @@
 The scale `paper` has the paper's values: 60,000 batches of 5 series, Adam, learning rate 1e-4, cross-entropy of the
 lesions in annotated positive series plus 0.1 times that of the series; where the paper is silent, those of the
 published train_multitask_spatial.py: at most 32 slices, 128 x 160 pixels, 25 % negatives and 75 % positives (all of
-which are annotated here). `shipped` is the small plan for two cores and an hour and a half: five levels, a hidden layer
-of 64, Dice beside the cross-entropy, a cosine; every series is annotated, because a phantom's empty mask is as true as
-a full one, and 40 % have no lesion.
+which are annotated here). `shipped` is the plan for two cores and an hour and a half: five levels, a hidden layer of
+64, Dice beside the cross-entropy, a cosine; every series is annotated, because a phantom's empty mask is as true as a
+full one, and 40 % have no lesion. `small` teaches the paper's network so, on 16 slices of 128 x 128 at 3 mm; `tiny`
+lets it learn one batch by heart.
 """
 
 from __future__ import annotations
@@ -25,22 +26,24 @@ from models.case import InputSpec, Kind, MaskPolicy
 from models.network import LESION_LEVEL, PIXEL_MM, WINDOW_HU
 from models.zoo import CT_TRIAGE
 from training.augment import Augmentation
+from training.datasets.fixed import OneBatch
 from training.datasets.phantom import LesionSeries
 from training.datasets.stored import open_libraries
+from training.lesions import MARGIN_MM, SMALL_MM
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Recipe, Scores, Stage, constant, cosine
+from training.recipe import Batch, Data, Recipe, Scores, Stage, constant, cosine
 from training.scores import dice, roc_auc
 
 SERIES_WEIGHT = 0.1  # of the series' cross-entropy (section 2.3)
 DEPTH, LIMIT = 32, (128, 160)  # slices, and pixels of the crop while training (train_multitask_spatial.py)
 PAPERS_SHARES = {"covid": 0.75, "cap": 1 / 12, "normal": 1 / 12, "other": 1 / 12}
 SHARES = {"covid": 0.4, "cap": 0.2, "normal": 0.15, "other": 0.25}
-MARGIN_MM = 6.0  # around the box of the lungs: a predicted lung ends short of consolidation at the pleura
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `--set` changes. `everything_annotated` False: only the lesions of COVID-19 teach the first head."""
+    """What `--set` changes. `everything_annotated` False: only the lesions of COVID-19 teach the first head. While
+    training, a series is cropped about its centre to `rows` x `columns`."""
 
     width: int = 8
     levels: int = 7
@@ -53,16 +56,20 @@ class Plan:
     augment: bool = False
     everything_annotated: bool = False
     margin_mm: float = 0.0
+    pixel_mm: float = PIXEL_MM
     depth: int = DEPTH
+    rows: int = LIMIT[0]
+    columns: int = LIMIT[1]
     level: float = LESION_LEVEL  # threshold of the lesion map
     select: Literal["AUC", "lesion Dice", "AUC and Dice"] = "AUC"
     validate_every: int = 300  # batches: an epoch of train_multitask_spatial.py
     validation_cases: int = 30
+    by_heart: bool = False  # one batch, again and again
     seed: int = 42
 
 
 # Four series of 16 slices cost what two of 32 cost, and show the second head twice as many patients.
-_SMALL = Plan(
+_SHIPPED = Plan(
     levels=5,
     pyramid_hidden=64,
     steps=2_800,
@@ -78,20 +85,33 @@ _SMALL = Plan(
     validate_every=280,
     validation_cases=56,
 )
+_SMALL = replace(
+    _SHIPPED,
+    levels=7,
+    pyramid_hidden=1024,
+    steps=600,
+    series=2,
+    pixel_mm=SMALL_MM,
+    columns=128,
+    validate_every=100,
+    validation_cases=40,
+)
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "shipped": _SMALL,
-    "small": replace(_SMALL, steps=600, series=2, validate_every=300, validation_cases=20),
-    "tiny": replace(
-        _SMALL,
-        width=2,
-        levels=3,
-        pyramid_hidden=4,
-        steps=8,
+    "shipped": _SHIPPED,
+    "small": _SMALL,
+    "tiny": Plan(
+        steps=12,
         series=2,
+        lr=0.1,
+        everything_annotated=True,
+        pixel_mm=6.0,
         depth=4,
-        validate_every=4,
-        validation_cases=30,
+        rows=64,
+        columns=64,
+        validate_every=12,
+        validation_cases=4,
+        by_heart=True,
     ),
 }
 
@@ -99,7 +119,7 @@ SCALES: Mapping[str, Plan] = {
 def recipe(scale: str, plan: Plan) -> Recipe:
     spec = InputSpec(
         kind=Kind.VOLUME,
-        pixel_mm=PIXEL_MM,
+        pixel_mm=plan.pixel_mm,
         window_hu=WINDOW_HU,
         mask=MaskPolicy.CROP,
         margin_mm=plan.margin_mm,
@@ -136,9 +156,9 @@ def recipe(scale: str, plan: Plan) -> Recipe:
     )
 
 
-def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> LesionSeries:
+def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
     train, held_out = open_libraries(folder)
-    return LesionSeries(
+    series = LesionSeries(
         train=train,
         held_out=held_out,
         spec=spec,
@@ -147,8 +167,9 @@ def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> LesionSeries:
         series=plan.series,
         shares=SHARES if plan.everything_annotated else PAPERS_SHARES,
         annotated=tuple(SHARES) if plan.everything_annotated else ("covid",),
-        limit=LIMIT,
+        limit=(plan.rows, plan.columns),
     )
+    return OneBatch(of=series, seed=plan.seed) if plan.by_heart else series
 
 
 def loss(network: nn.Module, batch: Batch, *, with_dice: bool) -> dict[str, Tensor]:

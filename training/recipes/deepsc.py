@@ -7,7 +7,7 @@ from training import deepsc
 from training.deepsc import JointPlan
 from training.recipe import Recipe
 
-SCALES = deepsc.scales(JointPlan, small={"joint_steps": 200}, tiny={"joint_steps": 8})
+SCALES = deepsc.scales(JointPlan, small={"joint_steps": 200}, tiny={"lr": 3e-3, "joint_steps": 16, "joint_lr": 3e-3})
 
 
 def recipe(scale: str, plan: JointPlan) -> Recipe:

@@ -7,7 +7,7 @@ from training import deepsc
 from training.deepsc import LesionPlan
 from training.recipe import Recipe
 
-SCALES = deepsc.scales(LesionPlan, small={"steps": 600}, tiny={})
+SCALES = deepsc.scales(LesionPlan, small={"steps": 600}, tiny={"lr": 1e-2})
 
 
 def recipe(scale: str, plan: LesionPlan) -> Recipe:

@@ -48,7 +48,7 @@ class Plan:
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
     "small": Plan(steps=600, slices=4, plane=128, validate_every=100, validation_cases=40),
-    "tiny": Plan(steps=12, slices=4, plane=64, validate_every=12, validation_cases=4, by_heart=True),
+    "tiny": Plan(steps=6, slices=4, plane=64, validate_every=6, validation_cases=4, by_heart=True),
 }
 
 

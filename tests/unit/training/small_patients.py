@@ -9,6 +9,21 @@ import numpy as np
 
 from training.datasets.stored import TRAIN, VALIDATION, StoredPatient, store
 
+# `--set` under which the two networks of CT triage are small and quick, and see another batch in every step.
+_QUICK = ("width=2", "levels=3", "steps=8", "validate_every=4", "pixel_mm=2", "by_heart=false")
+SMALLER = {
+    "lungs-unet": (*_QUICK, "plane=48", "lr=1e-3", "dice=true", "augment=true"),
+    "ct-triage": (
+        *_QUICK,
+        "pyramid_hidden=4",
+        "lr=1e-3",
+        "dice=true",
+        "augment=true",
+        "select=AUC and Dice",
+        "everything_annotated=true",
+    ),
+}
+
 KINDS = ("covid", "normal", "cap", "other", "covid", "normal")
 
 

@@ -1,16 +1,14 @@
-"""The recipes of COVID-MTL: the paper's numbers, a batch learned by heart, what each ablation switches, the transfer;
-and one of them from the command line to a study's findings."""
+"""The recipes of COVID-MTL: the paper's numbers, what each ablation switches, the transfer, the features. That each of
+them learns a batch by heart and serves: tests/acceptance/test_zoo_tiny.py."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from typer.testing import CliRunner
 
 from models import zoo
 from models.bundle import load_bundle, read_card, read_tensors
@@ -23,10 +21,8 @@ from training.covid_mtl import FLOOR, MEAN_AUC, auc, floored_cosine, loss, mean_
 from training.datasets.phantom import volume_of
 from training.datasets.stored import TRAIN, VALIDATION, store
 from training.loop import BEST
-from training.phantom.study import small_study
 from training.recipe import Recipe
 from training.train import prepared, train
-from triaged.cli import app
 
 NAMES = ["covid-mtl", "covid-mtl-transfer", "resnet3d", "shiftnet3d", "squeezenet3d"]
 
@@ -65,38 +61,6 @@ def test_the_rate_never_falls_below_its_floor() -> None:
     rates = [floored_cosine(done / 100) for done in range(100)]
     assert rates == sorted(rates, reverse=True)
     assert min(rates) == FLOOR
-
-
-def steps_by_heart(recipe: Recipe, data: Path, stage: int, steps: int, network: nn.Module) -> list[float]:
-    follow = recipe.stages[stage]
-    batch = recipe.data(data).batch(np.random.default_rng(1))
-    learning = []
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(follow.trainable))
-        learning += [parameter] if parameter.requires_grad else []
-    optimizer = follow.optimizer(learning, lr=follow.lr)
-    values = []
-    for step in range(steps):
-        torch.manual_seed(step)
-        for group in optimizer.param_groups:
-            group["lr"] = follow.lr * follow.schedule(step / steps)
-        total = torch.stack(list(follow.loss(network.train(), batch).values())).sum()
-        values.append(float(total.detach()))
-        optimizer.zero_grad()
-        torch.autograd.backward([total])
-        optimizer.step()
-    return values
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_unmodified_network_learns_one_batch_by_heart(name: str, data: Path) -> None:
-    """What does not overfit a fixed batch cannot learn."""
-    steps = 24 if name == "resnet3d" else 20
-    recipe, _ = prepared(name, "tiny", ["weighting=mean"] if name.startswith("covid") else [])
-    network = network_of(recipe)
-    for stage in range(len(recipe.stages)):
-        values = steps_by_heart(recipe, data, stage, steps, network)
-        assert np.mean(values[-3:]) < 0.5 * values[0]
 
 
 def test_ablations_switch_what_they_name() -> None:
@@ -215,25 +179,3 @@ def test_features_are_measured_scaled_kept_and_served(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = torch.softmax(network(image, torch.from_numpy(table[:1]))["NAT"], dim=1)[0, 1]
     assert found.probability == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_from_the_command_line_to_the_findings_of_a_study(data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    command = ["train", "covid-mtl", "--scale", "tiny", "--data", str(data), "--out", str(out), "--device", "cpu"]
-    trained = CliRunner().invoke(app, [*command, "--set", "steps=4", "--json"])
-    assert trained.exit_code == 0, trained.output
-    said = json.loads(trained.stdout)
-    assert {"CT AUC", "NAT AUC", "severity AUC", MEAN_AUC} == set(said["scores"])
-    card = read_card(Path(said["bundle"]))
-    assert (card.number, card.synthetic, card.outputs) == (12, True, ("probability", "class_probabilities"))
-    assert "simulated" in card.limits
-    network = load_bundle(Path(said["bundle"]), zoo.architectures()).network
-    assert sum(p.numel() for p in network.parameters()) == 3_708_487
-
-    small_study(tmp_path / "study", seed=3, right=0.30, left=0.05)
-    scored = CliRunner().invoke(app, ["score", str(tmp_path / "study"), "--model", said["bundle"], "--json"])
-    assert scored.exit_code == 0, scored.output
-    (item,) = json.loads(scored.stdout)
-    assert item["state"] == "analysed", item["reason"]
-    assert 0.0 < item["covid_probability"] < 1.0
-    assert item["model"] == "classical-lungs 1 + covid-mtl-tiny 1"

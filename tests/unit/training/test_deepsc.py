@@ -1,4 +1,5 @@
-"""DeepSC-COVID learned: how patches are drawn, what each stage teaches, from data to a bundle that serves."""
+"""DeepSC-COVID learned: how patches are drawn, and what each stage teaches. That it learns a batch by heart and serves:
+tests/acceptance/test_zoo_tiny.py."""
 
 from __future__ import annotations
 
@@ -9,14 +10,11 @@ import pytest
 import torch
 
 from models.deepsc import DeepSC, cut
-from models.predict import resolve
-from tests.unit.models.chest import Chest, draw
 from tests.unit.training.small_patients import written
 from training.datasets.patches import ScanPatches, drawn_box
 from training.deepsc import loss
-from training.loop import Progress
 from training.recipe import Batch
-from training.train import prepared, train
+from training.train import prepared
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def patches(folder: Path) -> ScanPatches:
-    recipe, _ = prepared("deepsc", "tiny", ["by_heart=false", "scans=3"])
+    recipe, _ = prepared(
+        "deepsc", "tiny", ["by_heart=false", "scans=3", "plane=24", "patch_plane=24", "overview_plane=24"]
+    )
     data = recipe.data(folder)
     assert isinstance(data, ScanPatches)
     return data
@@ -73,9 +73,9 @@ def test_patches_are_drawn_after_lesions_more_often_than_not() -> None:
 
 def test_validation_shows_whole_patients(patches: ScanPatches) -> None:
     case = next(iter(patches.validation()))
-    assert case["patches"].shape == (2, 1, 8, 40, 40)
+    assert case["patches"].shape == (2, 1, 8, 24, 24)
     assert case["places"][:, 0].tolist() == [[0.0, 0.5], [0.5, 1.0]]
-    assert case["scans"].shape == (1, 1, 16, 40, 40)
+    assert case["scans"].shape == (1, 1, 16, 24, 24)
     assert not torch.isnan(case["lesions"]).any()
 
 
@@ -109,38 +109,3 @@ def test_the_task_aware_loss_has_its_switches(batch: Batch) -> None:
     ]
     assert float(terms[0]["task-aware"]) > float(terms[1]["task-aware"]) > 0.0
     assert "task-aware" not in terms[2]
-
-
-# The share of the first loss that is left at the end of the first stage, at most. The lesion of a tiny patient is a
-# handful of voxels, and learned slowly.
-@pytest.mark.parametrize(
-    ("name", "changes", "left"),
-    [
-        ("deepsc", ["steps=3", "joint_steps=2"], None),
-        ("deepsc-lesions", [], 1.0),
-        ("deepsc-diagnosis", [], 0.5),
-    ],
-)
-def test_tiny_learns_a_batch_by_heart_and_serves(
-    name: str, changes: list[str], left: float | None, folder: Path, tmp_path: Path
-) -> None:
-    seen: list[Progress] = []
-    trained = train(name, scale="tiny", data=folder, out=tmp_path / "run", changes=changes, watch=seen.append)
-    assert trained.bundle is not None
-    assert [p.stage for p in seen[-2:]] == ["together"] * 2 or name != "deepsc"
-    first = [sum(p.losses.values()) for p in seen if p.stage == seen[0].stage]
-    assert left is None or first[-1] < left * first[0]
-
-    predictor = resolve(str(trained.bundle), "triage")
-    drawn = draw(Chest(), noise=5.0, pixel_mm=3.0, slice_mm=10.0)
-    lungs = resolve("classical-lungs", "lungs").lungs(drawn.volume)
-    found = predictor.triage(drawn.volume, lungs)
-    assert (found.lesions is None) == (name == "deepsc-diagnosis")
-    assert (found.probability is None) == (name == "deepsc-lesions")
-    if found.class_probabilities is not None:
-        assert list(found.class_probabilities) == ["COVID-19", "CAP", "non-pneumonia"]
-        assert sum(found.class_probabilities.values()) == pytest.approx(1.0, abs=1e-5)
-        assert found.probability == found.class_probabilities["COVID-19"]
-    if found.lesions is not None:
-        assert found.lesions.shape == drawn.volume.shape
-        assert not found.lesions[lungs.labels == 0].any()

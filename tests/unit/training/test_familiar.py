@@ -14,7 +14,7 @@ from torch import Tensor
 from models.bundle import CARD, read_card
 from models.ct_triage import LungsUNet, MultitaskNet
 from models.familiar import features, unfamiliar
-from tests.unit.training.small_patients import patient, written
+from tests.unit.training.small_patients import SMALLER, patient, written
 from training import familiar
 from training.datasets.phantom import volume_of
 from training.familiar import measured
@@ -35,7 +35,7 @@ class Dark(LungsUNet):
 
 
 def test_lungs_are_measured_as_the_network_finds_them(folder: Path) -> None:
-    recipe, _ = prepared("lungs-unet", "tiny")
+    recipe, _ = prepared("lungs-unet", "tiny", SMALLER["lungs-unet"])
     found = measured(recipe.data(folder), recipe.card, Dark(width=1, levels=2))
     assert set(found) == {"aerated_hu", "noise_hu", "undecided"}
     card = replace(recipe.card, familiar=found)
@@ -48,7 +48,7 @@ def test_lungs_are_measured_as_the_network_finds_them(folder: Path) -> None:
 
 
 def test_a_triage_network_is_measured_in_the_true_lungs(folder: Path) -> None:
-    recipe, _ = prepared("ct-triage", "tiny")
+    recipe, _ = prepared("ct-triage", "tiny", SMALLER["ct-triage"])
     torch.manual_seed(1)
     network = MultitaskNet(width=1, levels=2, pyramid_hidden=1)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -59,7 +59,7 @@ def test_a_triage_network_is_measured_in_the_true_lungs(folder: Path) -> None:
 
 
 def test_few_patients_speak_for_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, _ = prepared("ct-triage", "tiny")
+    recipe, _ = prepared("ct-triage", "tiny", SMALLER["ct-triage"])
     network = MultitaskNet(width=1, levels=2, pyramid_hidden=1)
     every = measured(recipe.data(folder), recipe.card, network)
     monkeypatch.setattr(familiar, "PATIENTS", 4)
@@ -83,7 +83,7 @@ class Numbers:
 
 def test_data_that_are_no_patients_make_nothing_familiar() -> None:
     data: Data = Numbers()
-    recipe, _ = prepared("lungs-unet", "tiny")
+    recipe, _ = prepared("lungs-unet", "tiny", SMALLER["lungs-unet"])
     assert measured(data, recipe.card, LungsUNet(width=1, levels=2)) == {}
 
 
@@ -95,7 +95,9 @@ def test_a_finished_training_that_is_opened_again_gets_its_ranges(folder: Path, 
     """One that ended before there were ranges is bundled anew, with the same weights."""
 
     def follow(*, resume: bool) -> Trained:
-        return train("ct-triage", scale="tiny", data=folder, out=tmp_path / "out", resume=resume)
+        return train(
+            "ct-triage", scale="tiny", changes=SMALLER["ct-triage"], data=folder, out=tmp_path / "out", resume=resume
+        )
 
     first = follow(resume=False).bundle
     assert first is not None

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.bundle import read_card, read_tensors
-from tests.unit.training.small_patients import written
+from tests.unit.training.small_patients import SMALLER, written
 from training.errors import TrainingError
 from training.team import ALONE, team
 
@@ -25,6 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path, out: Path, *options: str) -> Path:
     """The bundle, by the command as a researcher gives it."""
     words = ["train", "lungs-unet", "--scale", "tiny", "--data", str(data), "--out", str(out), "--threads", "1"]
+    words += [word for change in SMALLER["lungs-unet"] for word in ("--set", change)]
     program = [sys.executable, "-m", "triaged", *words, "--device", "cpu", "--json", *options]
     ran = subprocess.run(program, capture_output=True, text=True, timeout=120, env=dict(os.environ), check=False)
     assert ran.returncode == 0, ran.stderr

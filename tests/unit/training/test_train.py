@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from models.bundle import TENSORS, BundleError, load_bundle, read_card, read_ten
 from models.pipeline import Pipeline
 from models.predict import resolve
 from tests.unit.models.chest import Chest, draw
-from tests.unit.training.small_patients import written
+from tests.unit.training.small_patients import SMALLER, written
 from training.datasets.stored import DataError
 from training.loop import Progress, TrainingError
 from training.train import Trained, manifest, prepared, recipes, train
@@ -32,7 +33,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     folder = tmp_path_factory.mktemp("trained")
-    return {name: train(name, scale="tiny", data=data, out=folder / name) for name in NAMES}
+    return {name: quick(name, data, folder / name) for name in NAMES}
+
+
+def quick(name: str, data: Path, out: Path, *changes: str, **options: Any) -> Trained:
+    return train(name, scale="tiny", data=data, out=out, changes=[*SMALLER[name], *changes], **options)
 
 
 def test_every_recipe_is_known_by_its_file() -> None:
@@ -69,7 +74,7 @@ def test_a_bundle_says_what_it_is_and_what_it_is_worth(name: str, trained: dict[
     card = read_card(bundle)
     assert card.synthetic
     assert card.training_data == "6 tiny patients; chosen on 6 other tiny patients"
-    select = prepared(name, "tiny")[0].select
+    select = prepared(name, "tiny", SMALLER[name])[0].select
     assert card.scores[select] == pytest.approx(trained[name].scores[select], abs=1e-4)
     said = json.loads((bundle / "manifest.json").read_text())
     assert (said["recipe"], said["scale"], said["plan"]["steps"]) == (name, "tiny", 8)
@@ -112,7 +117,7 @@ def test_a_bundle_with_a_changed_byte_is_refused(name: str, trained: dict[str, T
 def test_a_second_training_gives_the_same_bundle(
     name: str, data: Path, tmp_path: Path, trained: dict[str, Trained]
 ) -> None:
-    again = train(name, scale="tiny", data=data, out=tmp_path)
+    again = quick(name, data, tmp_path)
     first = trained[name].bundle
     assert first is not None
     assert again.bundle is not None
@@ -128,9 +133,9 @@ def after(steps: int) -> Callable[[], bool]:
 def test_a_resumed_training_gives_the_same_bundle(
     name: str, data: Path, tmp_path: Path, trained: dict[str, Trained]
 ) -> None:
-    cut = train(name, scale="tiny", data=data, out=tmp_path, stop=after(5))
+    cut = quick(name, data, tmp_path, stop=after(5))
     assert cut.bundle is None
-    resumed = train(name, scale="tiny", data=data, out=tmp_path, resume=True)
+    resumed = quick(name, data, tmp_path, resume=True)
     first = trained[name].bundle
     assert resumed.bundle is not None
     assert first is not None
@@ -139,12 +144,12 @@ def test_a_resumed_training_gives_the_same_bundle(
 
 def test_a_training_is_not_overwritten_nor_resumed_as_another(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no training to resume"):
-        train("lungs-unet", scale="tiny", data=data, out=tmp_path, resume=True)
-    train("lungs-unet", scale="tiny", data=data, out=tmp_path, stop=after(1))
+        quick("lungs-unet", data, tmp_path, resume=True)
+    quick("lungs-unet", data, tmp_path, stop=after(1))
     with pytest.raises(TrainingError, match="holds a training"):
-        train("lungs-unet", scale="tiny", data=data, out=tmp_path)
+        quick("lungs-unet", data, tmp_path)
     with pytest.raises(TrainingError, match="the plan was"):
-        train("lungs-unet", scale="tiny", changes=["lr=0.01"], data=data, out=tmp_path, resume=True)
+        quick("lungs-unet", data, tmp_path, "lr=0.5", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +191,7 @@ def test_a_manifest_is_plain_and_names_no_place(data: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_one_batch_can_be_learned_by_heart(name: str, data: Path) -> None:
     """What does not overfit a fixed batch cannot learn."""
-    recipe, _ = prepared(name, "tiny", ["width=4", "lr=0.02"])
+    recipe, _ = prepared(name, "tiny", [*SMALLER[name], "width=4", "lr=0.02"])
     torch.manual_seed(0)
     network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
     stage = recipe.stages[0]
@@ -204,7 +209,7 @@ def test_one_batch_can_be_learned_by_heart(name: str, data: Path) -> None:
 
 def test_whoever_watches_sees_every_step(data: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    train("ct-triage", scale="tiny", data=data, out=tmp_path, watch=seen.append)
+    quick("ct-triage", data, tmp_path, watch=seen.append)
     assert [p.step for p in seen] == list(range(1, 9))
     assert [p.step for p in seen if p.scores] == [4, 8]
     assert {"lesion cross-entropy", "series cross-entropy", "lesion Dice"} == set(seen[0].losses)

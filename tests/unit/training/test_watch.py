@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from models.bundle import read_card
-from tests.unit.training.small_patients import written
+from tests.unit.training.small_patients import SMALLER, written
 from training import watch
 from training.checkpoint import peek
 from training.loop import LAST, Progress, TrainingError
@@ -28,7 +28,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
-    return ["train", "lungs-unet", "--scale", "tiny", "--data", str(data), "--out", str(out), "--device", "cpu", *more]
+    words = ["train", "lungs-unet", "--scale", "tiny", "--data", str(data), "--out", str(out), "--device", "cpu"]
+    return [*words, *(word for change in SMALLER["lungs-unet"] for word in ("--set", change)), *more]
 
 
 def test_a_training_prints_its_bundle_and_its_scores(data: Path, tmp_path: Path) -> None:
