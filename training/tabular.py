@@ -23,7 +23,7 @@ from models.cards import Card
 from models.catalogue import COVID_MTL
 from models.forest import ARCHITECTURE, OUTSIDE, Trees, arrays_of, text_array
 from training.datasets.ictcf import FeatureTable
-from training.loop import TrainingError
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from lightgbm import LGBMClassifier
@@ -79,17 +79,21 @@ def fit_forest(features: Features, labels: Labels, *, trees: int = TREES, seed: 
     return RandomForestClassifier(trees, random_state=seed, n_jobs=1).fit(features, labels)
 
 
-def fit_boosting(features: Features, labels: Labels, *, trees: int = TREES) -> LGBMClassifier:
+def fit_boosting(
+    features: Features, labels: Labels, *, trees: int = TREES, rate: float = LEARNING_RATE
+) -> LGBMClassifier:
     """Model 8: as many trees per class where there are three. Raises TrainingError where LightGBM is not installed."""
+    objective = "binary" if labels.max() < 2 else "multiclass"
+    return boosting(n_estimators=trees, learning_rate=rate, objective=objective).fit(features, labels)
+
+
+def boosting(**settings: Any) -> LGBMClassifier:
+    """One thread and rows read one way: equal inputs give equal trees on any machine. Raises as fit_boosting does."""
     try:
         from lightgbm import LGBMClassifier
     except ImportError as error:
         raise TrainingError("LightGBM is not installed: pip install 'triaged[train]'") from error
-    objective = "binary" if labels.max() < 2 else "multiclass"
-    # One thread and rows read one way: equal inputs give equal trees on any machine.
-    settings: dict[str, Any] = {"n_jobs": 1, "verbose": -1, "deterministic": True, "force_row_wise": True}
-    model = LGBMClassifier(n_estimators=trees, learning_rate=LEARNING_RATE, objective=objective, **settings)
-    return model.fit(features, labels)
+    return LGBMClassifier(n_jobs=1, verbose=-1, deterministic=True, force_row_wise=True, **settings)
 
 
 def judge(probabilities: Features, labels: Labels) -> Judged:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from triaged import __version__
-from triaged.commands import data, research, site
+from triaged.commands import analyse, beyond, data, research, site, study
 
 app = typer.Typer(
     name="triaged",
@@ -19,6 +19,9 @@ app = typer.Typer(
 app.add_typer(site.app)
 app.add_typer(research.app)
 app.add_typer(data.app)
+app.add_typer(study.app)
+app.add_typer(analyse.app)
+app.add_typer(beyond.app)
 
 
 @app.callback(invoke_without_command=True)

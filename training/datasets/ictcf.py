@@ -96,12 +96,12 @@ class FeatureTable:
 def published_split(nat: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Who is in the training part, by the paper's rule, for a table in the authors' order."""
     train = np.zeros(nat.size, np.bool_)
-    train[_draw(nat)[0]] = True
+    train[draw(nat)[0]] = True
     return train
 
 
-def _draw(nat: NDArray[np.int64], seed: int = SEED) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the training and of the test part."""
+def draw(nat: NDArray[np.int64], seed: int = SEED) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the training and of the test part, by the paper's rule with this seed."""
     everyone = np.arange(nat.size)
     train, test = train_test_split(everyone, test_size=TEST_SHARE, random_state=seed, shuffle=True, stratify=nat)
     return train, test
@@ -111,7 +111,7 @@ def _places(nat: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each row's place in the draw; its own where there are too few of a class to draw by the rule."""
     places = np.arange(nat.size)
     if np.unique(nat, return_counts=True)[1].min() > 1:
-        places[np.concatenate(_draw(nat))] = np.arange(nat.size)
+        places[np.concatenate(draw(nat))] = np.arange(nat.size)
     return places
 
 
