@@ -30,7 +30,7 @@ def cases(folder: Path) -> Iterator[Case]:
             patient=_name(n),
             kind="covid",
             image=Image(paths=(image,), slice=n),
-            lungs=Mask(path=lungs, inside=label(1, 2), known=label(1, 2), slice=n) if with_lungs else None,
+            lungs=Mask(path=lungs, known=None, slice=n) if with_lungs else None,
             lesions=Mask(path=lesions, inside=label(1, 2), known=label(1, 2, 3), slice=n),
             split="train" if n < TRAIN else "validation" if n < TRAIN + VALIDATION else "test",
             unknown=frozenset({MM} if with_lungs else {MM, LUNGS}),

@@ -38,7 +38,7 @@ def cases(folder: Path) -> Iterator[Case]:
             patient=f"medseg_{without_suffix(path)}",
             kind="covid",
             image=Image(paths=(path,)),
-            lungs=Mask(path=path.parents[1] / "rp_lung_msk" / path.name),
+            lungs=Mask(path=path.parents[1] / "rp_lung_msk" / path.name, known=None),
             lesions=Mask(path=path.parents[1] / "rp_msk" / path.name, inside=label(1, 2), known=label(1, 2, 3)),
             facts={"source": "medicalsegmentation.com"},
         )
