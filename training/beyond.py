@@ -204,23 +204,23 @@ def _told(table: FeatureTable, task: str, method: str, choice: Choice, plan: Pla
 def _scored(told: Mapping[str, Features], labels: Labels, plan: Plan) -> dict[str, Any]:
     """AUC (mean over classes) and accuracy of each method, and ours less the others', each with its interval."""
 
-    def score(statistic: Callable[[Rows], float]) -> dict[str, Any]:
-        return asdict(interval(statistic, len(labels), strata=labels.tolist(), resamples=plan.resamples))
-
     def auc(method: str, rows: Rows) -> float:
         return float(one_against_rest(told[method][rows], labels[rows]).mean())
 
     def right(method: str, rows: Rows) -> float:
         return float((told[method][rows].argmax(axis=1) == labels[rows]).mean())
 
-    found: dict[str, Any] = {}
-    for name, one in (("AUC", auc), ("accuracy", right)):
-        for method in METHODS:
-            found.setdefault(method, {})[name] = score(lambda rows, m=method, s=one: s(m, rows))
-        for other in (FOREST, BOOSTING):
-            found.setdefault(f"{OURS} - {other}", {})[name] = score(
-                lambda rows, m=other, s=one: s(OURS, rows) - s(m, rows)
-            )
+    def score(one: Callable[[str, Rows], float], method: str, other: str | None = None) -> dict[str, Any]:
+        def statistic(rows: Rows) -> float:
+            return one(method, rows) - (0.0 if other is None else one(other, rows))
+
+        return asdict(interval(statistic, len(labels), strata=labels.tolist(), resamples=plan.resamples))
+
+    found: dict[str, Any] = {
+        method: {"AUC": score(auc, method), "accuracy": score(right, method)} for method in METHODS
+    }
+    for other in (FOREST, BOOSTING):
+        found[f"{OURS} - {other}"] = {"AUC": score(auc, OURS, other), "accuracy": score(right, OURS, other)}
     return found
 
 

@@ -158,7 +158,7 @@ def fit(candidate: Candidate, features: Features, labels: Labels) -> Callable[[F
         seen = views(others)
         told = {name: _told(model, seen[BASES[name].view]) for name, model in models.items()}
         if meta is None:
-            return np.mean([told[name] for name in candidate.members], axis=0)
+            return np.asarray(np.mean([told[name] for name in candidate.members], axis=0))
         return np.asarray(meta.predict_proba(_logs(candidate, told)), np.float64)
 
     return scores
