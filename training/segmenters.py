@@ -52,12 +52,12 @@ def scales(paper: Plan, tiny_lr: float = 1e-3) -> dict[str, Plan]:
     small = replace(paper, steps=600, slices=16, pixel_mm=3.0, validate_every=100, validation_cases=40)
     tiny = replace(
         paper,
-        steps=24,
+        steps=10,
         slices=4,
         lr=tiny_lr,
         with_lesions=1.0,
         pixel_mm=6.0,
-        validate_every=24,
+        validate_every=10,
         validation_cases=4,
         by_heart=True,
     )

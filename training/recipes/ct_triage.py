@@ -31,7 +31,7 @@ from training.datasets.phantom import LesionSeries
 from training.datasets.stored import open_libraries
 from training.lesions import MARGIN_MM, SMALL_MM
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Data, Recipe, Scores, Stage, constant, cosine
+from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, constant, cosine
 from training.scores import dice, roc_auc
 
 SERIES_WEIGHT = 0.1  # of the series' cross-entropy (section 2.3)
@@ -43,7 +43,8 @@ SHARES = {"covid": 0.4, "cap": 0.2, "normal": 0.15, "other": 0.25}
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What `--set` changes. `everything_annotated` False: only the lesions of COVID-19 teach the first head. While
-    training, a series is cropped about its centre to `rows` x `columns`."""
+    training, a series is cropped about its centre to `rows` x `columns`. `head_lr`: a factor of the second head's
+    learning rate."""
 
     width: int = 8
     levels: int = 7
@@ -51,6 +52,7 @@ class Plan:
     steps: int = 60_000
     series: int = 5
     lr: float = 1e-4
+    head_lr: float = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
     dice: bool = False
     augment: bool = False
@@ -101,15 +103,16 @@ SCALES: Mapping[str, Plan] = {
     "shipped": _SHIPPED,
     "small": _SMALL,
     "tiny": Plan(
-        steps=12,
+        steps=16,
         series=2,
-        lr=0.1,
+        lr=0.03,
+        head_lr=0.03,
         everything_annotated=True,
         pixel_mm=6.0,
         depth=4,
         rows=64,
         columns=64,
-        validate_every=12,
+        validate_every=16,
         validation_cases=4,
         by_heart=True,
     ),
@@ -138,6 +141,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         input=spec,
         limits="the score orders studies and is no probability until a site calibrates it",
     )
+    head = Group(prefix="classification.", lr_factor=plan.head_lr)
     stage = Stage(
         name="lesions and score",
         steps=plan.steps,
@@ -145,6 +149,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         lr=plan.lr,
         schedule=cosine if plan.schedule == "cosine" else constant,
         validate_every=plan.validate_every,
+        groups=(Group(),) if plan.head_lr == 1.0 else (head, Group()),
     )
     return Recipe(
         card=card,

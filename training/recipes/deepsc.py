@@ -7,7 +7,11 @@ from training import deepsc
 from training.deepsc import JointPlan
 from training.recipe import Recipe
 
-SCALES = deepsc.scales(JointPlan, small={"joint_steps": 200}, tiny={"lr": 3e-3, "joint_steps": 16, "joint_lr": 3e-3})
+SCALES = deepsc.scales(
+    JointPlan,
+    small={"joint_steps": 200},
+    tiny={"steps": 10, "lr": 3e-3, "joint_steps": 10, "joint_lr": 3e-3, "validate_every": 10},
+)
 
 
 def recipe(scale: str, plan: JointPlan) -> Recipe:

@@ -42,12 +42,14 @@ NAMES = ("finest map", "finer map", "coarser map", "coarsest map")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `--set` changes. `sizes`: whether a step may have another size than the plane."""
+    """What `--set` changes. `sizes`: whether a step may have another size than the plane; `drop_at`: the share of the
+    steps after which the learning rate is a tenth."""
 
     steps: int = 100 * EPOCH
     slices: int = 24
     plane: int = 352
     lr: float = 1e-4
+    drop_at: float = 0.5
     sizes: bool = True
     validate_every: int = EPOCH
     validation_cases: int = 50
@@ -59,7 +61,15 @@ SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
     "small": Plan(steps=600, slices=4, plane=128, validate_every=100, validation_cases=40),
     "tiny": Plan(
-        steps=12, slices=4, plane=64, lr=1e-3, sizes=False, validate_every=12, validation_cases=4, by_heart=True
+        steps=12,
+        slices=2,
+        plane=64,
+        lr=3e-3,
+        drop_at=1.0,
+        sizes=False,
+        validate_every=12,
+        validation_cases=4,
+        by_heart=True,
     ),
 }
 
@@ -93,7 +103,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         steps=plan.steps,
         loss=partial(loss, sizes=plan.sizes),
         lr=plan.lr,
-        schedule=drop(0.5, 0.1),
+        schedule=drop(plan.drop_at, 0.1),
         validate_every=plan.validate_every,
         optimizer=ClippedAdam,
     )

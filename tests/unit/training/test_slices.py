@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import read_card
 from models.case import InputSpec, Kind, MaskPolicy
 from models.predict import LungMasks, resolve
 from models.severity import LEFT, RIGHT
@@ -20,7 +19,6 @@ from training.datasets.diagnoses import DIAGNOSIS, DiagnosedSeries
 from training.datasets.slices import LabelledSlices, annotated
 from training.datasets.stored import open_libraries
 from training.diagnosis import BALANCED
-from training.loop import Progress
 from training.losses import edges_of, weighted_overlap
 from training.recipes.inf_net import ClippedAdam
 from training.train import prepared, train
@@ -135,36 +133,6 @@ def chest() -> tuple[Drawn, LungMasks]:
     drawn = draw(slice_mm=40.0, pixel_mm=5.0)
     labels = np.where(drawn.right, np.uint8(RIGHT), np.where(drawn.left, np.uint8(LEFT), np.uint8(0)))
     return drawn, LungMasks(labels=labels, sides_by_size=False)
-
-
-# Narrow where the plan lets it be; what has no width is small.
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("cnn8", ["steps=30"]),
-        ("reconstruction", ["width=4", "plane=32", "steps=30"]),
-        ("unet", ["width=8", "plane=32", "with_mask=1", "steps=60"]),  # Dice alone is slow to begin
-    ],
-)
-def test_one_batch_is_learned_by_heart_and_the_bundle_serves(
-    name: str, changes: list[str], folder: Path, tmp_path: Path
-) -> None:
-    seen: list[float] = []
-
-    def watch(progress: Progress) -> None:
-        seen.append(sum(progress.losses.values()))
-
-    trained = train(
-        name, scale="tiny", data=folder, out=tmp_path, changes=[*changes, "lr=3e-3", "validate_every=60"], watch=watch
-    )
-    assert trained.bundle is not None
-    assert min(seen[-5:]) < 0.5 * seen[0]
-    said = read_card(trained.bundle)
-    assert said.scores["negative loss"] == pytest.approx(trained.scores["negative loss"], abs=1e-3)
-    drawn, lungs = chest()
-    found = resolve(str(trained.bundle), "triage").triage(drawn.volume, lungs)
-    assert (found.lesions is not None) == ("lesions" in said.outputs)
-    assert (found.probability is not None) == ("probability" in said.outputs)
 
 
 def test_a_scan_classifier_is_trained_and_serves(folder: Path, tmp_path: Path) -> None:
