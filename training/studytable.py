@@ -22,6 +22,7 @@ from training.evaluate import Metric
 from training.measure import NAN, Case, Measured
 from training.reported import Cell, Table
 from training.scores import CONFIDENCE, RESAMPLES, Indices, Score
+from training.tables import markdown
 
 Values = NDArray[np.float64]
 
@@ -90,12 +91,24 @@ class StudyTable:
 
     def as_markdown(self) -> str:
         parts = [self.table.as_markdown()]
+        if any(self.answers.values()):
+            parts += ["Ours with 95 % intervals over cases and, where there are several, seeds:", self._intervals()]
         marked = [f"- **{row}**: {'; '.join(words)}" for row, words in self.marks.items() if words]
         if marked:
             parts.append("\n".join(marked))
         if self.orderings:
             parts.append("\n".join(["What may be claimed:", "", *(f"- {ordering}" for ordering in self.orderings)]))
         return "\n\n".join(parts)
+
+    def _intervals(self) -> str:
+        """In the units of the scores, without the scale of the paper's print."""
+        heads = [name for name in self.table.columns if any(name in cells for cells in self.answers.values())]
+        lines = [
+            [row, *(str(cells[name].score) if name in cells else "" for name in heads)]
+            for row, cells in self.answers.items()
+            if cells
+        ]
+        return markdown(["", *heads], lines)
 
 
 def _plain(score: Score) -> dict[str, float | int | None]:

@@ -103,6 +103,7 @@ def test_a_row_that_fails_says_why_and_the_table_goes_on(carried: tuple[Path, Do
     assert "**Partial**: 2 of 4 rows" in text
     assert str(out) not in text
     assert "24 slices each, 2 trainings" in text
+    assert "| CNN | 0." in text.partition("95 % intervals")[2]
 
 
 def test_what_is_there_is_not_repeated(carried: tuple[Path, Done], data: StudyData) -> None:
