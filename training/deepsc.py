@@ -242,4 +242,4 @@ def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
         scans=plan.scans,
         annotated=WITH_LESIONS,
     )
-    return OneBatch(of=found, seed=plan.seed) if plan.by_heart else found
+    return OneBatch(of=found, seed=plan.seed, richest=True) if plan.by_heart else found

@@ -136,15 +136,16 @@ def recipe(
     by_heart: bool,
     seed: int,
     read: Read | None = None,
+    richest: bool = False,
 ) -> Recipe:
-    """`by_heart`: one batch, again and again; `read`: how the network gives probabilities for a patient's slices, where
-    it is not by one logit per pixel."""
+    """`by_heart`: one batch, again and again, one rich in lesions where `richest` is asked for; `read`: how the network
+    gives probabilities for a patient's slices, where it is not by one logit per pixel."""
     spec = card.input
     assert spec is not None  # `card` made it
 
     def opened(folder: Path) -> Data:
         found = data(folder, spec)
-        return OneBatch(of=found, seed=seed) if by_heart else found
+        return OneBatch(of=found, seed=seed, richest=richest) if by_heart else found
 
     return Recipe(
         card=card,

@@ -101,7 +101,7 @@ def of_slices(
     spec = InputSpec(kind=Kind.SLICES, pixel_mm=plan.pixel_mm or None, window_hu=WINDOW_HU, mask=mask)
     described = lesions.card(number, scale, spec, plan.level)
     read = partial(by_slices, likely=likely)
-    return lesions.recipe(described, stage, data, by_heart=plan.by_heart, seed=plan.seed, read=read)
+    return lesions.recipe(described, stage, data, by_heart=plan.by_heart, seed=plan.seed, read=read, richest=True)
 
 
 def by_slices(network: nn.Module, image: Tensor, *, likely: Likely) -> Tensor:

@@ -47,7 +47,7 @@ class Plan:
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
     "small": Plan(steps=400, slices=64, plane=80, validate_every=100, validation_cases=40),
-    "tiny": Plan(steps=24, slices=16, plane=40, validate_every=24, validation_cases=4, by_heart=True),
+    "tiny": Plan(steps=28, lr=2e-3, slices=16, plane=32, validate_every=28, validation_cases=4, by_heart=True),
 }
 
 
@@ -76,7 +76,9 @@ def recipe(scale: str, plan: Plan) -> Recipe:
     )
     spec = InputSpec(kind=Kind.VOLUME, pixel_mm=None, window_hu=WINDOW_HU, mask=MaskPolicy.CROP, resized=size)
     card = lesions.card(23, scale, spec, plan.level)
-    return lesions.recipe(card, stage, data, by_heart=plan.by_heart, seed=plan.seed, read=partial(read, size=size))
+    return lesions.recipe(
+        card, stage, data, by_heart=plan.by_heart, seed=plan.seed, read=partial(read, size=size), richest=True
+    )
 
 
 def loss(network: nn.Module, batch: Batch) -> dict[str, Tensor]:

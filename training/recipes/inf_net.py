@@ -123,7 +123,7 @@ def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
         annotated={"covid": 1.0},
         told_only=True,
     )
-    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
+    return OneBatch(of=slices, seed=plan.seed, richest=True) if plan.by_heart else slices
 
 
 def loss(network: nn.Module, batch: Batch, *, sizes: bool) -> dict[str, Tensor]:

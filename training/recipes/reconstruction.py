@@ -155,7 +155,7 @@ def data(folder: Path, *, plan: Plan, spec: InputSpec, annotated: Mapping[str, f
         annotated=annotated,
         told_only=only_annotated,
     )
-    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
+    return OneBatch(of=slices, seed=plan.seed, richest=True) if plan.by_heart else slices
 
 
 def answers(network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:

@@ -69,7 +69,7 @@ SCALES: Mapping[str, Plan] = {
         validation_cases=40,
     ),
     "tiny": Plan(
-        steps=12, series=4, lr=1e-3, depth=4, rows=64, columns=64, validate_every=12, validation_cases=4, by_heart=True
+        steps=8, series=4, lr=1e-3, depth=4, rows=64, columns=64, validate_every=8, validation_cases=4, by_heart=True
     ),
 }
 
