@@ -12,7 +12,7 @@ from models.prepare import bounding_box
 from models.reading import to_axial
 from models.volume import Volume
 from training.analyses import drawing
-from training.analyses.attention import Attention, Mask
+from training.analyses.attention import Attention, Map, Mask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ T = TypeVar("T", bound=np.generic)
 PLANES = ("axial", "coronal", "sagittal")
 MARGIN_MM = 15.0  # around the lungs
 MOST = 0.65  # opacity where the map is 1
+PLATEAU = 0.98  # of the largest value: coarse maps have many voxels that are as good
 LUNGS, LESIONS = "white", "#33bbee"
 COLOURS = ((0.95, 0.9, 0.25), (0.84, 0.15, 0.1))  # yellow to red, darker as it rises
 
@@ -37,7 +38,7 @@ def draw(volume: Volume, lungs: Mask, maps: Sequence[Attention], title: str, les
     inside = _axial(lungs, volume)
     box = _around(inside, mm)
     values = [_axial(m.values, volume) for m in maps]
-    peak = np.unravel_index(int(np.argmax(np.where(inside, values[-1], -1.0))), inside.shape)
+    peak = _strongest(values[-1], inside)
     marked = [(inside, LUNGS)] if lesions is None else [(inside, LUNGS), (_axial(lesions, volume), LESIONS)]
     panels = figure.subplots(1 + len(maps), 3, squeeze=False)
     shown: AxesImage | None = None
@@ -81,9 +82,17 @@ def _around(mask: Mask, mm: NDArray[np.float64]) -> tuple[slice, ...]:
     )
 
 
-def _plane(array: NDArray[T], axis: int, at: Sequence[np.intp], box: tuple[slice, ...]) -> NDArray[T]:
+def _strongest(values: Map, inside: Mask) -> tuple[int, ...]:
+    """The voxel of the lungs where a map is largest; of a plateau, the one next to its middle."""
+    shown = np.where(inside, values, np.float32(-1.0)) if inside.any() else values
+    top = np.argwhere(shown >= PLATEAU * shown.max())
+    nearest = top[((top - top.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    return tuple(int(n) for n in nearest)
+
+
+def _plane(array: NDArray[T], axis: int, at: Sequence[int], box: tuple[slice, ...]) -> NDArray[T]:
     index: list[slice | int] = list(box)
-    index[axis] = int(at[axis])
+    index[axis] = at[axis]
     return array[tuple(index)]
 
 

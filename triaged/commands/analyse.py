@@ -125,7 +125,7 @@ def cam(
                 "logit from places": found.from_places,
                 "in the lungs": _share(found.attention, masks.labels > 0),
             }
-            title = f"{bundle.card.name}, {found.task}: {found.chosen} ({found.classes[found.chosen]:.2f})"
+            title = f"{_called(bundle)}, {found.task}: {found.chosen} ({found.classes[found.chosen]:.2f})"
             paths = _write(volume, masks, [found.attention], title, None, numbers, out_dir, "cam")
     _say(numbers, paths, as_json=as_json)
 
@@ -162,7 +162,7 @@ def evidence(
                 "in the lungs": _share(whole, masks.labels > 0),
                 "in the lesions it found": in_lesions,
             }
-            title = f"{bundle.card.name}: {found.chosen} ({found.classes[found.chosen]:.2f})"
+            title = f"{_called(bundle)}: {found.chosen} ({found.classes[found.chosen]:.2f})"
             paths = _write(volume, masks, found.masks, title, found.lesions, numbers, out_dir, "evidence")
     _say(numbers, paths, as_json=as_json)
 
@@ -303,6 +303,11 @@ def _lungs(name: str, volume: Volume, device: str) -> LungMasks:
 def _identity(bundle: Bundle, lungs: str) -> dict[str, Any]:
     card = bundle.card
     return {"model": f"{card.name} {card.version}", "sha256": card.sha256, "synthetic": card.synthetic, "lungs": lungs}
+
+
+def _called(bundle: Bundle) -> str:
+    """A picture says too what its model was trained on."""
+    return f"{bundle.card.name} (trained on synthetic data)" if bundle.card.synthetic else bundle.card.name
 
 
 def _share(found: Attention, mask: Mask) -> dict[str, float]:
