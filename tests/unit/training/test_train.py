@@ -20,6 +20,7 @@ from tests.unit.models.chest import Chest, draw
 from tests.unit.training.small_patients import SMALLER, written
 from training.datasets.stored import DataError
 from training.loop import Progress, TrainingError
+from training.team import ALONE
 from training.train import Trained, manifest, prepared, recipes, train
 
 NAMES = ["ct-triage", "lungs-unet"]
@@ -173,8 +174,8 @@ def test_changes_reach_the_plan_in_their_own_type() -> None:
 
 
 def test_unknown_names_are_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="ct-triage, lungs-unet"):
-        prepared("covnet", "tiny")
+    with pytest.raises(TrainingError, match=r"no recipe covid-net; there are cnn8, .*, lungs-unet"):
+        prepared("covid-net", "tiny")
     with pytest.raises(TrainingError, match="paper, shipped, small, tiny"):
         prepared("lungs-unet", "huge")
     with pytest.raises(DataError, match="no patients"):
@@ -183,7 +184,7 @@ def test_unknown_names_are_refused_with_those_there_are(tmp_path: Path) -> None:
 
 def test_a_manifest_is_plain_and_names_no_place(data: Path) -> None:
     recipe, plan = prepared("lungs-unet", "tiny")
-    said = json.dumps(manifest("lungs-unet", "tiny", plan, recipe.data(data), "cpu"))
+    said = json.dumps(manifest("lungs-unet", "tiny", plan, recipe.data(data), ALONE))
     assert str(data) not in said
     assert str(Path.home()) + "/" not in said
 
