@@ -107,12 +107,13 @@ def run(study: Study, data: StudyData, settings: Settings, hears: Hears | None =
     _require_rows(study, settings.rows)
     carried = _Carrying(data, settings, hears or Hears())
     said: dict[str, dict[str, Said]] = {name: {} for name in SETS}
-    for row in study.rows:
+    # The others last: what is trained for one row may be theirs too.
+    asked = [row for row in study.rows if not settings.rows or row.key in settings.rows]
+    for row in (*asked, *(row for row in study.rows if row not in asked)):
         for name, one in carried.row(row).items():
             said[name][row.name] = one
     tables = [carried.table(study, section, name, said[name]) for name in SETS for section in study.sections]
     first = said[next(iter(SETS))]
-    asked = [row for row in study.rows if not settings.rows or row.key in settings.rows]
     return Done(
         tables=tuple(tables),
         trained={name: one.words for name, one in first.items() if one.words},

@@ -136,8 +136,11 @@ def test_a_stopped_study_continues_where_it_was(carried: tuple[Path, Done], data
     assert stopped.missing == ("cnn",)
     assert "stopped before its end" in stopped.tables[0].marks["CNN"][0]
     assert stopped.tables[0].answers["Thresholding"], "what was done before is told"
-    done = run(good, data, settings(tmp_path))
+    same = Row(name="The same", parts={"": CNN}, headline=True)
+    more = replace(good, sections=(replace(good.sections[0], rows=(same, *rows), paper=None),))
+    done = run(more, data, settings(tmp_path, rows=("thresholding", "cnn")))
     assert done.missing == ()
+    assert done.tables[0].marks["The same"] == (), "one training, two rows"
     assert done.tables[0].answers["CNN"]["AUC"].score == carried[1].tables[0].answers["CNN"]["AUC"].score
 
 
