@@ -105,8 +105,8 @@ SCALES: Mapping[str, Plan] = {
     "tiny": Plan(
         steps=16,
         series=2,
-        lr=0.03,
-        head_lr=0.03,
+        lr=0.02,
+        head_lr=0.003,
         everything_annotated=True,
         pixel_mm=6.0,
         depth=4,
