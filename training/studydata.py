@@ -28,6 +28,7 @@ from training.datasets.simulated_labels import simulated_labels
 from training.datasets.stored import INDEX, TRAIN, VALIDATION, DataError, StoredLibrary
 from training.phantom.library import PIXEL_MM, Plan, generate
 from training.phantom.population import MAIN, SHIFTED, Habits, Kind
+from training.trees import METHODS
 
 TEST, SHIFTED_TEST = "test", "shifted-test"
 SETS: Mapping[str, str] = {TEST: "test set", SHIFTED_TEST: "second test set, of a shifted generator"}
@@ -164,12 +165,28 @@ def drawn(folder: Path, scale: str, *, workers: int = 2, progress: Progress = la
     if scale not in SIZES:
         raise DataError(f"no phantoms of scale {scale} for a study; there are {', '.join(SIZES)}")
     for place, plan in plans(scale).items():
-
-        def show(number: int, words: str = place, count: int = plan.count) -> None:
-            progress(f"drawing {words}: {number + 1} of {count}")
-
-        generate(folder / place, plan, workers=min(workers, plan.count), drawn=show)
+        _draw(folder, place, plan, workers=workers, progress=progress)
     return StudyData(folder=folder)
+
+
+def _draw(folder: Path, place: str, plan: Plan, *, workers: int = 2, progress: Progress) -> None:
+    def show(number: int) -> None:
+        progress(f"drawing {place}: {number + 1} of {plan.count}")
+
+    generate(folder / place, plan, workers=min(workers, plan.count), drawn=show)
+
+
+def phantoms_for(name: str, scale: str, folder: Path, *, progress: Progress = lambda what: None) -> Path:
+    """What a recipe trains on where nobody names data: the phantoms of its scale, or the features measured on them for
+    a forest. Raises DataError at a scale that no phantoms are drawn for."""
+    if scale not in SIZES:
+        raise DataError(f"--scale {scale} needs --data: phantoms are drawn for {', '.join(SIZES)} alone")
+    for place in (TRAIN, VALIDATION):
+        _draw(folder, place, plans(scale)[place], progress=progress)
+    if name not in METHODS:
+        return folder
+    progress("measuring the features")
+    return StudyData(folder=folder).features()
 
 
 def plans(scale: str) -> dict[str, Plan]:

@@ -54,10 +54,17 @@ def recipes() -> list[str]:
     return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if p.stem != "__init__")
 
 
+def require(name: str) -> None:
+    """Raises TrainingError where nothing of that name can be trained."""
+    from training.trees import METHODS
+
+    if name not in {*recipes(), *METHODS}:
+        raise TrainingError(f"no recipe {name}; there are {', '.join(sorted({*recipes(), *METHODS}))}")
+
+
 def prepared(name: str, scale: str, changes: Sequence[str] = ()) -> tuple[Recipe, dict[str, Any]]:
     """The recipe and its plan, `changes` ("key=value") applied. Raises TrainingError naming what is wrong."""
-    if name not in recipes():
-        raise TrainingError(f"no recipe {name}; there are {', '.join(recipes())}")
+    require(name)
     module = cast(Module, importlib.import_module(f"training.recipes.{name.replace('-', '_')}"))
     if scale not in module.SCALES:
         raise TrainingError(f"{name} has no scale {scale}; there are {', '.join(module.SCALES)}")

@@ -13,6 +13,8 @@ from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, err, fail, out,
 
 app = typer.Typer()
 
+RUNS = Path("runs")  # trainings, and the phantoms they share, where nobody says another place
+
 
 @app.command()
 def models(
@@ -124,8 +126,13 @@ def tables(
 @app.command()
 def train(
     name: Annotated[str, typer.Argument(help="A recipe, such as ct-triage; a name that is none lists them all.")],
-    data: Annotated[Path, typer.Option(help="Folder with the patients: train/ and validation/.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Checkpoints, the manifest and the bundle go here.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with train/ and validation/. Else the phantoms of the scale, drawn as needed."),
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Checkpoints, manifest and bundle go here. Else runs/NAME-SCALE.")
+    ] = None,
     scale: Annotated[str, typer.Option(help="tiny, small, shipped or paper.")] = "small",
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe's plan.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
@@ -147,7 +154,9 @@ def train(
     from training.checkpoint import CheckpointError
     from training.datasets.stored import DataError
     from training.loop import TrainingError
+    from training.studydata import phantoms_for
     from training.team import team
+    from training.train import require
     from training.train import train as follow
 
     if threads is not None:
@@ -155,7 +164,12 @@ def train(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        require(name)
+        out_dir = out_dir or RUNS / f"{name}-{scale}"
         with ExitStack() as stack:
+            if data is None:
+                with err.status("phantoms") as bar:
+                    data = phantoms_for(name, scale, RUNS / f"data-{scale}", progress=bar.update)
             crew = team(device, devices)
             leads = crew.rank == 0  # the others run this command too, and keep silent
             watches = [stack.enter_context(watch.terminal(err))] if leads else []

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from models.bundle import read_card
 from tests.unit.training.small_patients import SMALLER, written
-from training import watch
+from training import studydata, watch
 from training.checkpoint import peek
 from training.loop import LAST, Progress, TrainingError
 from triaged.cli import app
@@ -50,6 +51,22 @@ def test_mistakes_end_in_one_line(more: tuple[str, ...], words: str, data: Path,
     assert ran.exit_code == 1
     assert words in ran.stderr
     assert "Traceback" not in ran.output
+
+
+def test_without_data_the_phantoms_of_the_scale_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = replace(studydata.SIZES["tiny"], train=2, validation=1)
+    monkeypatch.setattr(studydata, "SIZES", {"tiny": few})
+    words = ["train", "lungs-unet", "--scale", "tiny", "--device", "cpu", "--set", "width=1", "--set", "levels=2"]
+    ran = CliRunner().invoke(app, [*words, "--json"])
+    assert ran.exit_code == 0, ran.output
+    card = read_card(tmp_path / json.loads(ran.stdout)["bundle"])
+    assert "2 synthetic patients" in card.training_data
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["data-tiny", "lungs-unet-tiny"]
+    asked = CliRunner().invoke(app, ["train", "lungs-unet", "--scale", "paper"])
+    assert asked.exit_code == 1
+    assert "--scale paper needs --data" in asked.stderr
+    assert "no recipe lungs-net" in CliRunner().invoke(app, ["train", "lungs-net"]).stderr
 
 
 def test_interrupted_training_says_so_and_can_be_resumed(data: Path, tmp_path: Path) -> None:
