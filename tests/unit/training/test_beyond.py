@@ -28,7 +28,7 @@ FEW = (
     named("SVM 2"),
     Candidate(name="mean of the smooth", members=("logistic 0.03", "SVM 2")),
 )
-QUICK = Plan(repeats=1, splits=2, trees=20, fewer_trees=10, resamples=20, candidates=FEW)
+QUICK = Plan(repeats=1, splits=2, trees=10, fewer_trees=5, resamples=5, candidates=FEW)
 
 
 def _quiet(what: str) -> None:
