@@ -143,7 +143,7 @@ class StudyData:
                 columns = [column for column, _ in ictcf.TASKS.values()]
                 writer.writerow([*ictcf.PERSON, *columns, *NAMES, "split"])
                 for number, row in enumerate(self._rows()):
-                    writer.writerow([number, "phantom", 0, "unknown", *row])
+                    writer.writerow([number, ictcf.PHANTOM, 0, "unknown", *row])
             aside.replace(path)
         return path
 

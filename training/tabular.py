@@ -160,6 +160,7 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         model = fit_boosting(scaled, labels[rows], trees=trees)
         arrays["text"] = text_array(model.booster_.model_to_string())
     judged = judge(np.asarray(model.predict_proba(scale(table.features[~table.train]))), labels[~table.train])
+    whose = "drawn patients" if table.synthetic else "patients of iCTCF (HUST-19), whose licence is not stated"
     card = Card(
         name=f"{NAMES_OF[method]}-{task.lower()}",
         version="1",
@@ -168,7 +169,8 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         roles=("triage",),
         outputs=("probability",) if len(CLASSES[task]) == 2 else ("class_probabilities",),
         thresholds={"outside": OUTSIDE},
-        training_data=f"{len(rows)} patients of the feature table of iCTCF (HUST-19); its licence is not stated",
+        training_data=f"a table of features of {len(rows)} {whose}",
+        synthetic=table.synthetic,
         scores={name: round(value, 4) for name, value in asdict(judged).items()},
         limits="says nothing of a patient whose features lie outside what it was fitted on; sees texture of the lungs",
         architecture=ARCHITECTURE,

@@ -36,6 +36,7 @@ PERSON = ("PID", "Hospital", "Age", "Gender")
 TRAIN, TEST = "train", "test"
 # The paper's split, as its code draws it: 70 to 30, stratified by NAT alone.
 TEST_SHARE, SEED = 0.30, 11
+PHANTOM = "phantom"  # stands for the hospital of a drawn patient
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +55,11 @@ class FeatureTable:
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether these are drawn patients, in this table's form."""
+        return bool((self.hospitals == PHANTOM).all())
 
     def column(self, name: str) -> NDArray[np.float64]:
         return self.features[:, self.names.index(name)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.bundle import read_card
 from models.feature_names import NAMES
 from models.predict import LungMasks, TriageResult, resolve
 from models.volume_triage import DIAGNOSES
@@ -67,6 +68,8 @@ def test_a_forest_answers_with_features_that_are_measured_once(data: StudyData, 
     for task in ("CT", "NAT"):
         made = shop.made(Training(recipe="random-forest", changes=(f"task={task}",)), None)
         assert made.is_whole
+        assert made.bundle is not None
+        assert read_card(made.bundle).synthetic, "fitted on drawn patients, and says so"
         found = judged.of(str(made.bundle))
         assert found is not None
         for one in found:

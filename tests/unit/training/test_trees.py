@@ -34,6 +34,7 @@ def test_a_table_becomes_a_bundle(tmp_path: Path, table: Path, name: str) -> Non
     found = json.loads(said)
     card = read_card(Path(found["bundle"]))
     assert card.name == f"{name}-severity"
+    assert not card.synthetic
     assert found["scores"]["accuracy"] == card.scores["accuracy"]
     assert load_forest(Path(found["bundle"])).classes[0] == "control or suspected"
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
