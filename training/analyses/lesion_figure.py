@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_COUNTED = 10  # lesions; scans with more are drawn with these
 SHOWN_LESIONS = 372  # of each kind at most; the paper draws as many in all
 MARKERS = {"covid": "o", "cap": "^"}
+LINES = {"covid": "-", "cap": "--"}
 COLOURS = {"covid": drawing.COLOURS[2], "cap": drawing.COLOURS[0]}
 
 
@@ -57,8 +58,8 @@ def _sizes(axes: Axes, there: dict[str, tuple[Scan, ...]], across: int) -> None:
     for kind, scans in there.items():
         sizes = np.concatenate([s.sizes_mm for s in scans])
         shown = np.random.default_rng(0).permutation(len(sizes))[:SHOWN_LESIONS]
-        style = {"s": 12, "alpha": 0.6, "linewidths": 0}
-        axes.scatter(sizes[shown, across], sizes[shown, 2], marker=MARKERS[kind], color=COLOURS[kind], **style)
+        width, height = sizes[shown, across], sizes[shown, 2]
+        axes.scatter(width, height, s=12, marker=MARKERS[kind], color=COLOURS[kind], alpha=0.6, linewidths=0)
     axes.set_xlabel(f"lesion {AXES[across]}, mm")
     axes.set_ylabel("lesion height, mm")
 
@@ -66,7 +67,7 @@ def _sizes(axes: Axes, there: dict[str, tuple[Scan, ...]], across: int) -> None:
 def _density(axes: Axes, there: dict[str, tuple[Scan, ...]]) -> None:
     middles = (HU_EDGES[:-1] + HU_EDGES[1:]) / 2
     for kind, scans in there.items():
-        axes.plot(middles, 100 * density(scans), color=COLOURS[kind], **_line(kind))
+        axes.plot(middles, 100 * density(scans), color=COLOURS[kind], linestyle=LINES[kind])
     axes.set_xticks(range(-1000, 301, 250))
     axes.tick_params(axis="x", labelsize=7)
     axes.set_xlabel("HU inside lesions")
@@ -93,7 +94,7 @@ def _periphery(axes: Axes, there: dict[str, tuple[Scan, ...]]) -> None:
     for kind, scans in there.items():
         mean = curves(scans)["mean PLR"]
         values = np.full(SIGMAS_MM.size, np.nan) if mean is None else mean
-        axes.plot(SIGMAS_MM, 100 * values, color=COLOURS[kind], label=NAMES[kind], **_line(kind))
+        axes.plot(SIGMAS_MM, 100 * values, color=COLOURS[kind], label=NAMES[kind], linestyle=LINES[kind])
     axes.set_xlabel("peripheral thickness, mm")
     axes.set_ylabel("peripheral lesion ratio, %")
     axes.set_ylim(0, 100)
@@ -104,7 +105,3 @@ def _by_lvr(axes: Axes) -> None:
     words = [f"≥{a}" if b is None else f"{a}–{b}" for a, b in pairwise(edges)]
     axes.set_xticks(range(len(words)), labels=words, fontsize=7)
     axes.set_xlabel("lesion volume by lung volume, %")
-
-
-def _line(kind: str) -> dict[str, str]:
-    return {"linestyle": "-" if kind == "covid" else "--"}

@@ -101,7 +101,7 @@ def judge(scans: Sequence[Measured]) -> Judgement:
     grade = np.array([GRADES.index(s.grade) for s in scans])
     affected = np.array([s.affected for s in scans])
     away = np.array([distance(s.grade, s.affected) for s in scans])
-    order = sorted(np.flatnonzero(away), key=lambda i: (-abs(away[i]), scans[i].row))
+    order = sorted(np.flatnonzero(away).tolist(), key=lambda i: (-abs(away[i]), scans[i].row))
     return Judgement(
         n=len(scans),
         grades=tuple(_agreement(name, affected[grade == n], away[grade == n]) for n, name in enumerate(GRADES)),
