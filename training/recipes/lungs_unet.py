@@ -75,7 +75,15 @@ SCALES: Mapping[str, Plan] = {
     "shipped": _SHIPPED,
     "small": _SMALL,
     "tiny": Plan(
-        steps=16, slices=4, lr=0.03, pixel_mm=6.0, plane=64, validate_every=16, validation_cases=4, by_heart=True
+        steps=16,
+        slices=4,
+        lr=0.06,
+        schedule="cosine",
+        pixel_mm=6.0,
+        plane=64,
+        validate_every=16,
+        validation_cases=4,
+        by_heart=True,
     ),
 }
 

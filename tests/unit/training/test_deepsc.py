@@ -24,9 +24,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def patches(folder: Path) -> ScanPatches:
-    recipe, _ = prepared(
-        "deepsc", "tiny", ["by_heart=false", "scans=3", "plane=24", "patch_plane=24", "overview_plane=24"]
-    )
+    changes = ["by_heart=false", "scans=3", "slices=16", "slice_mm=12.5", "pixel_mm=6.25", "overview_slices=16"]
+    recipe, _ = prepared("deepsc", "tiny", changes)
     data = recipe.data(folder)
     assert isinstance(data, ScanPatches)
     return data
