@@ -28,7 +28,7 @@ from training.datasets.phantom import LungSlices
 from training.datasets.stored import open_libraries
 from training.lesions import SMALL_MM
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Data, Recipe, Scores, Stage, cosine, drop
+from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine, drop
 from training.scores import dice
 
 SELECT = "lung Dice"  # CT triage keeps the checkpoint of the best validation Dice
@@ -37,13 +37,15 @@ REDRAWN = 0.3  # of the slices: every tissue's HU drawn anew, so that the shape 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `--set` changes. `plane` 0: slices whole, zero-padded to the largest of the batch."""
+    """What `--set` changes. `plane` 0: slices whole, zero-padded to the largest of the batch; `head_lr`: a factor of
+    the last layer's learning rate."""
 
     width: int = 8
     levels: int = 7
     steps: int = 16_000
     slices: int = 30
     lr: float = 1e-3
+    head_lr: float = 1.0
     schedule: Literal["drop", "cosine"] = "drop"
     dice: bool = False
     augment: bool = False
@@ -75,13 +77,14 @@ SCALES: Mapping[str, Plan] = {
     "shipped": _SHIPPED,
     "small": _SMALL,
     "tiny": Plan(
-        steps=16,
+        steps=10,
         slices=4,
-        lr=0.06,
+        lr=2e-3,
+        head_lr=50.0,  # eight weights decide how sure the network may be
         schedule="cosine",
         pixel_mm=6.0,
         plane=64,
-        validate_every=16,
+        validate_every=10,
         validation_cases=4,
         by_heart=True,
     ),
@@ -110,6 +113,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         lr=plan.lr,
         schedule=cosine if plan.schedule == "cosine" else drop(0.5, 0.1),
         validate_every=plan.validate_every,
+        groups=(Group(),) if plan.head_lr == 1.0 else (Group(prefix="head.", lr_factor=plan.head_lr), Group()),
     )
     return Recipe(
         card=card,
