@@ -36,7 +36,7 @@ FIRST_HELD_OUT = 103  # a patient with CAP, and one with COVID-19
 # The share of the first loss that may be left: half, except for two that fall, and would halve in minutes only: a U-Net
 # without norms, told by Dice alone, and Inf-Net, whose every map is normed to noise before it is added to the last.
 HALF = 0.5
-LEFT = {"unet": 0.9, "inf-net": 0.85}
+REMAINS = {"unet": 0.9, "inf-net": 0.85}
 # One model of each paper reads a real study.
 REAL = ("lesion-unet-plus", "covid-mtl", "unet", "deepsc-diagnosis")
 
@@ -104,7 +104,7 @@ def losses(logs: Path) -> Mapping[str, list[float]]:
 def test_a_recipe_learns_by_heart_and_serves(name: str, trained: Callable[[str], Path], study: WrittenStudy) -> None:
     out = trained(name)
     for stage, values in losses(out / "tensorboard").items():
-        assert values[-1] < LEFT.get(name, HALF) * values[0], f"{stage}: {values}"
+        assert values[-1] < REMAINS.get(name, HALF) * values[0], f"{stage}: {values}"
     bundle = load_bundle(out / "bundle", zoo.architectures())
     sizes = {c.parameters for c in catalogue.item(bundle.card.number).configurations}
     assert sum(p.numel() for p in bundle.network.parameters()) in sizes, "the network of the paper"
