@@ -55,7 +55,7 @@ def test_who_joins_later_runs_alone(tmp_path: Path) -> None:
 def test_what_other_code_measured_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     judge(SomeCases(count=3, log=log), [], keep=tmp_path / "kept")
-    monkeypatch.setattr(judging, "_code", lambda: "changed")
+    monkeypatch.setattr(judging, "code", lambda: "changed")
     judge(SomeCases(count=3, log=log), [], keep=tmp_path / "kept")
     assert _asked(log) == [0, 1, 2, 0, 1, 2]
 

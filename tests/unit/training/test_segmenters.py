@@ -75,7 +75,7 @@ def test_stretched_volumes_have_one_size_and_keep_image_and_lesions_together(fol
     data = prepared("densevnet", "tiny", ["by_heart=false"])[0].data(folder)
     assert isinstance(data, StretchedVolumes)
     shown = data.batch(np.random.default_rng(1))
-    assert shown["image"].shape == shown["lesions"].shape == (2, 1, 16, 40, 40)
+    assert shown["image"].shape == shown["lesions"].shape == (2, 1, 16, 32, 32)
     lesion = shown["lesions"] > 0.5
     assert lesion.flatten(1).any(1).all()
     assert float(shown["image"][lesion].mean()) > float(shown["image"][~lesion].mean())
