@@ -54,6 +54,7 @@ class Phantom:
     parenchyma: Parenchyma = field(default_factory=Parenchyma)
     palette: Palette = field(default_factory=Palette)
     vessels: float = 0.55  # density of the vessel trees; 1 is that of a healthy young lung
+    bronchi: float = 1.0  # their width by that of healthy ones; beyond 1.5 wider than the artery beside: bronchiectasis
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,8 +135,10 @@ class Patient:
                     ends = self._ends(rng, grid, lungs, lobe)
                     tip = TIP_MM * float(rng.uniform(0.95, 1.05))
                     grown.append(tubes.grow(rng, ends, (root[0], root[1], root[2]), tip, WIDEST_MM))
-                seen = grown_with_bronchus(arteries[-1])
-                self._bronchi = Tubes.joined([self._bronchi, tubes.beside(seen, MEDIAL[side], 1.0 + LUMEN + WALL)])
+                wide = self.phantom.bronchi
+                seen = grown_with_bronchus(arteries[-1], wide)
+                apart = 1.0 + (LUMEN + WALL) * wide
+                self._bronchi = Tubes.joined([self._bronchi, tubes.beside(seen, MEDIAL[side], apart)])
         self._vessels = Tubes.joined(arteries + veins)
         self._nodules = _balls(rng, self.phantom.parenchyma)
 
@@ -215,18 +218,19 @@ class Patient:
 
     def _trees(self, scan: Scan, grid: Grid) -> Trees:
         edge, thick = 1.2 * max(scan.pixel_mm), scan.thickness_mm
-        lumina = self._bronchi.widened(LUMEN)
+        wide = self.phantom.bronchi
+        lumina = self._bronchi.widened(LUMEN * wide)
         return Trees(
             vessels=tubes.lay(self._vessels, grid, thick, edge),
-            walls=tubes.lay(self._bronchi.widened(LUMEN + WALL, WALL_MM), grid, thick, edge),
+            walls=tubes.lay(self._bronchi.widened((LUMEN + WALL) * wide, WALL_MM * wide), grid, thick, edge),
             lumina=tubes.lay(lumina, grid, thick, edge),
             nodules=tubes.lay(self._nodules, grid, thick, edge) if len(self._nodules.radius_mm) else None,
         )
 
 
-def grown_with_bronchus(arteries: Tubes) -> Tubes:
-    """The arteries that have a visible bronchus beside them."""
-    return arteries.where(arteries.radius_mm >= BRONCHUS_FROM_MM)
+def grown_with_bronchus(arteries: Tubes, wide: float = 1.0) -> Tubes:
+    """The arteries that have a visible bronchus beside them: widened ones are seen farther out."""
+    return arteries.where(arteries.radius_mm >= BRONCHUS_FROM_MM / wide)
 
 
 def _balls(rng: np.random.Generator, parenchyma: Parenchyma) -> Tubes:

@@ -9,6 +9,7 @@ spacing, kernel or body goes with a class.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -31,8 +32,15 @@ Rng = np.random.Generator
 
 CROSSED = 0.25  # of each pneumonia, drawn from the other's distribution
 WHITE_LUNG = 0.05  # of pneumonias: one lung 70 to 100 % opaque
+# Textbooks part community-acquired pneumonia into lobar, interstitial and bronchopneumonia. So much of it is the last:
+# many small patches along the bronchi of a lobe or three.
+ALONG_BRONCHI = 0.3
+# Who has widened bronchi. Infected ones are thick-walled and widened; they are seldom without: drawn often in people who
+# are well, they teach that what surrounds a bronchus is no lesion.
+WIDE_INFECTED, WIDE_BRONCHI = 0.5, 0.02
 EXPIRED, CONTRAST = 0.10, 0.25
 FIELD_MM = (260.0, 500.0)  # what scanners offer
+CLUSTER_MM = 20.0  # how far the patches of one bronchus lie apart
 LUNG_ML = (800.0, 4500.0)  # each
 TRIES = 12
 SLICES = (24, 33)  # few of many patients teach more than many of few
@@ -152,15 +160,20 @@ class Drawn:
 def draw(seed: int, *, kind: Kind | None = None, habits: Habits = MAIN, slices: int | None = None) -> Drawn:
     """The `seed`-th patient of a place. Without `kind` one is drawn by its share; `slices` None: 24 to 32."""
     whole = np.random.SeedSequence([seed, *map(ord, habits.name)])
-    streams = whole.spawn(4)
-    body_rng, kind_rng, disease_rng, scan_rng = (np.random.default_rng(s) for s in streams)
+    streams = whole.spawn(5)
+    body_rng, kind_rng, disease_rng, scan_rng, form_rng = (np.random.default_rng(s) for s in streams)
     if kind is None:
         kind = Kind(kind_rng.choice(list(SHARES), p=list(SHARES.values())))
     expired = bool(body_rng.random() < EXPIRED)
     phantom, room = _person(int(whole.generate_state(1)[0]), body_rng, habits, expired=expired)
     crossed = kind in (Kind.COVID, Kind.CAP) and bool(disease_rng.random() < CROSSED)
     white = kind in (Kind.COVID, Kind.CAP) and bool(disease_rng.random() < WHITE_LUNG)
-    phantom = _ill(phantom, kind, room, disease_rng, habits, crossed=crossed, white=white)
+    along_bronchi = bool(form_rng.random() < ALONG_BRONCHI)
+    rules = covid if (kind is Kind.COVID) != crossed else bronchopneumonia if along_bronchi else cap
+    infected = rules is bronchopneumonia and kind in (Kind.COVID, Kind.CAP)
+    if form_rng.random() < (WIDE_INFECTED if infected else WIDE_BRONCHI):
+        phantom = replace(phantom, bronchi=float(form_rng.uniform(1.3, 2.4)))
+    phantom = _ill(phantom, kind, room, disease_rng, habits, rules=rules, white=white)
     scan = _scan(phantom, scan_rng, habits, slices, motion=kind is Kind.MOTION)
     return Drawn(seed=seed, kind=kind, phantom=phantom, scan=scan, crossed=crossed, white_lung=white)
 
@@ -237,11 +250,19 @@ def room_of(phantom: Phantom) -> tuple[Room, float, float]:
     return room, min(volumes), max(volumes)
 
 
-def _ill(phantom: Phantom, kind: Kind, room: Room, rng: Rng, habits: Habits, *, crossed: bool, white: bool) -> Phantom:
-    """The same person with what is wrong with him."""
+def _ill(
+    phantom: Phantom,
+    kind: Kind,
+    room: Room,
+    rng: Rng,
+    habits: Habits,
+    *,
+    rules: Callable[[Room, Rng, Habits], Pathology],
+    white: bool,
+) -> Phantom:
+    """The same person with what is wrong with him; `rules` are for pneumonias."""
     if kind in (Kind.COVID, Kind.CAP):
-        peripheral = (kind is Kind.COVID) != crossed
-        pathology = covid(room, rng, habits) if peripheral else cap(room, rng, habits)
+        pathology = rules(room, rng, habits)
         if white:
             side = "right" if rng.random() < 0.5 else "left"
             pathology = replace(
@@ -310,6 +331,38 @@ def cap(room: Room, rng: Rng, habits: Habits) -> Pathology:
             )
         )
     return Pathology(consolidation_hu=float(rng.uniform(-30, 60)), placed=tuple(lesions), placed_fraction=fraction)
+
+
+def bronchopneumonia(room: Room, rng: Rng, habits: Habits) -> Pathology:
+    """Clusters of small patches about the bronchi of one to three lobes, of every density, that run together."""
+    count = int(rng.integers(1, 4))
+    chosen = rng.choice(len(room.lobes), size=min(count, len(room.lobes)), replace=False)
+    lesions: list[Lesion] = []
+    for index in chosen:
+        lobe, there = room.lobes[index]
+        hilum = np.asarray(room.hila["right" if lobe.startswith("right") else "left"])
+        away = np.linalg.norm(room.points - hilum, axis=1)
+        for _ in range(int(rng.integers(1, 4))):
+            centre = np.asarray(room.choose(rng, there * np.exp(-np.abs(away - 45.0) / 25.0) + 1e-12 * there))
+            near = there * np.exp(-((np.linalg.norm(room.points - centre, axis=1) / CLUSTER_MM) ** 2))
+            lesions += [_small(room.choose(rng, near), rng, habits) for _ in range(int(rng.integers(3, 11)))]
+    return Pathology(
+        ground_glass_hu=float(rng.uniform(120, 400)),
+        consolidation_hu=float(rng.uniform(-60, 60)),
+        placed=tuple(lesions),
+        placed_fraction=float(np.clip(rng.lognormal(np.log(0.022), 0.8), 0.003, 0.3)),
+    )
+
+
+def _small(centre: Point, rng: Rng, habits: Habits) -> Lesion:
+    return Lesion(
+        centre_lps_mm=centre,
+        radii_mm=_point(float(rng.lognormal(0.0, 0.35)) * 9.0 * rng.uniform(0.7, 1.4, 3)),
+        core=float(rng.uniform(0.3, 0.95)) if rng.random() < 0.65 else 0.0,
+        added_hu=float(rng.uniform(100, 450)),
+        edge_mm=float(rng.uniform(habits.edge_mm[0], 0.5 * sum(habits.edge_mm))),
+        ragged_mm=float(rng.uniform(1, 5)),
+    )
 
 
 def _other(tissue: Parenchyma, kind: Kind, room: Room, rng: Rng) -> Parenchyma:

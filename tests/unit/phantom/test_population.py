@@ -10,7 +10,19 @@ import pytest
 
 from training.phantom.case import Patient, Rendered
 from training.phantom.descriptors import descriptors
-from training.phantom.population import LUNG_ML, MAIN, SHIFTED, Drawn, Kind, Label, cap, covid, draw, room_of
+from training.phantom.population import (
+    LUNG_ML,
+    MAIN,
+    SHIFTED,
+    Drawn,
+    Kind,
+    Label,
+    bronchopneumonia,
+    cap,
+    covid,
+    draw,
+    room_of,
+)
 from training.phantom.scanner import Scan
 
 SMALL = Scan(slices=26, rows=96, columns=120, slice_mm=11.0, thickness_mm=2.0, pixel_mm=(4.0, 4.0))
@@ -108,6 +120,28 @@ def test_placed_lesions_grow_to_the_fraction_asked_for() -> None:
         truth = _small(drawn).truth
         lesions = truth.right_lesion_ml + truth.left_lesion_ml
         assert lesions / (truth.right_ml + truth.left_ml) == pytest.approx(_wanted(drawn), rel=0.25)
+
+
+def test_bronchopneumonia_lies_in_clusters_of_small_patches_in_few_lobes() -> None:
+    room, _, _ = room_of(draw(1).phantom)
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        found = bronchopneumonia(room, rng, MAIN).placed
+        assert len(found) >= 3
+        assert max(max(lesion.radii_mm) for lesion in found) < 60.0
+        centres = np.array([lesion.centre_lps_mm for lesion in found])
+        apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)
+        nearest = np.sort(apart, axis=1)[:, 1]
+        assert np.median(nearest) < 25.0
+
+
+def test_some_pneumonias_follow_the_bronchi_and_those_are_often_wide(many: list[Drawn]) -> None:
+    caps = [d for d in many if d.kind is Kind.CAP and not d.crossed]
+    along = [d for d in caps if len(d.phantom.pathology.placed) > 12]
+    assert along
+    assert any(d.phantom.bronchi > 1.0 for d in along)
+    well = [d for d in many if d.label is Label.NORMAL]
+    assert sum(d.phantom.bronchi > 1.0 for d in well) < 0.1 * len(well)
 
 
 def test_covid_has_more_lesions_than_cap_and_takes_more_of_the_lungs() -> None:
