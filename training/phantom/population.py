@@ -35,8 +35,8 @@ WHITE_LUNG = 0.05  # of pneumonias: one lung 70 to 100 % opaque
 # Textbooks part community-acquired pneumonia into lobar, interstitial and bronchopneumonia. So much of it is the last:
 # many small patches along the bronchi of a lobe or three.
 ALONG_BRONCHI = 0.3
-# Who has widened bronchi. Infected ones are thick-walled and widened; they are seldom without: drawn often in people who
-# are well, they teach that what surrounds a bronchus is no lesion.
+# Who has widened bronchi: they go with an infection of theirs. Drawn often in people who are well, they teach that what
+# surrounds a bronchus is no lesion.
 WIDE_INFECTED, WIDE_BRONCHI = 0.5, 0.02
 EXPIRED, CONTRAST = 0.10, 0.25
 FIELD_MM = (260.0, 500.0)  # what scanners offer
