@@ -10,7 +10,7 @@ it in so few that a test can afford them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,8 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import catalogue
-from models.cards import Card
 from models.case import InputSpec, Kind, MaskPolicy
 from models.volume_triage import CT_CLASSES, NAT_CLASSES, SEVERITIES
 from training.datasets.fixed import OneBatch
@@ -28,6 +26,7 @@ from training.datasets.measured import feature_table
 from training.datasets.simulated_labels import simulated_labels
 from training.datasets.stored import TRAIN, VALIDATION, open_libraries
 from training.datasets.volumes import ClassifiedVolumes
+from training.drafts import drafted
 from training.losses import class_cross_entropy, random_weights, uncertainty_weighted
 from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine
 from training.scores import roc_auc
@@ -116,7 +115,6 @@ def recipe(
     stages: Sequence[Stage],
     features: bool = False,
 ) -> Recipe:
-    item = catalogue.item(number)
     spec = InputSpec(
         kind=Kind.VOLUME,
         pixel_mm=plan.pixel_mm,
@@ -127,12 +125,8 @@ def recipe(
         mean_sd=MEAN_SD,
     )
     said = {"probability": "CT" in tasks or "NAT" in tasks, "class_probabilities": "severity" in tasks}
-    card = Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=number,
-        paper=item.paper,
-        roles=item.roles,
+    card = replace(
+        drafted(number, scale),
         outputs=tuple(name for name, there in said.items() if there),
         architecture=architecture,
         arguments=arguments,

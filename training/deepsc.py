@@ -13,7 +13,7 @@ only the coarsest pair of the task-aware loss).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,8 +23,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from models import catalogue
-from models.cards import Card
 from models.case import InputSpec, Kind, MaskPolicy
 from models.deepsc import SCALES as ETA
 from models.deepsc import DeepSC, Reading, Tasks, cut
@@ -34,6 +32,7 @@ from training.covid_mtl import auc, mean_of
 from training.datasets.fixed import OneBatch
 from training.datasets.patches import ScanPatches
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.losses import dice_loss, focal_loss, task_aware_loss
 from training.recipe import Batch, Data, Recipe, Scores, Stage, linear
 from training.scores import dice
@@ -125,7 +124,6 @@ def scales(kind: type[P], small: Mapping[str, float], tiny: Mapping[str, float])
 
 
 def recipe(number: int, scale: str, plan: Plan, tasks: Tasks, arguments: Mapping[str, Any], *stages: Stage) -> Recipe:
-    item = catalogue.item(number)
     spec = InputSpec(
         kind=Kind.VOLUME,
         pixel_mm=plan.pixel_mm or None,
@@ -141,12 +139,8 @@ def recipe(number: int, scale: str, plan: Plan, tasks: Tasks, arguments: Mapping
         "probability": tasks != "lesions",
         "class_probabilities": tasks != "lesions",
     }
-    card = Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=number,
-        paper=item.paper,
-        roles=item.roles,
+    card = replace(
+        drafted(number, scale),
         outputs=tuple(name for name, there in said.items() if there),
         thresholds={"lesion": LEVEL} if tasks != "diagnosis" else {},
         classes={} if tasks == "lesions" else {TASK: DIAGNOSES},

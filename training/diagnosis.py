@@ -7,7 +7,7 @@ not say how they were trained; each recipe has the values of its method's own pu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import catalogue
 from models.cards import Card
 from models.case import InputSpec
 from models.volume_triage import DIAGNOSES
@@ -25,6 +24,7 @@ from training.covid_mtl import auc
 from training.datasets.diagnoses import DiagnosedSeries
 from training.datasets.fixed import OneBatch
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.losses import class_cross_entropy
 from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine
 
@@ -55,13 +55,8 @@ TINY: Mapping[str, Any] = {"steps": 12, "lr": 1e-3, "validate_every": 12, "valid
 
 
 def card(number: int, scale: str, spec: InputSpec, architecture: str) -> Card:
-    item = catalogue.item(number)
-    return Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=number,
-        paper=item.paper,
-        roles=item.roles,
+    return replace(
+        drafted(number, scale),
         outputs=("probability", "class_probabilities"),
         classes={TASK: DIAGNOSES},
         architecture=architecture,

@@ -8,7 +8,7 @@ paper's in both. Phantoms beside the paper's data: every scale but `paper` augme
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from training.augment import Augmentation
 from training.datasets.fixed import OneBatch
 from training.datasets.lesions import LesionSlices
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.losses import binary_cross_entropy
 from training.recipe import Batch, Data, Recipe, Scores, Stage, constant, cosine
 from training.scores import dice, roc_auc
@@ -111,14 +112,9 @@ def input_spec(kind: Kind, pixel_mm: float, margin_mm: float, tile: tuple[int, i
 
 
 def card(number: int, scale: str, spec: InputSpec, level: float) -> Card:
-    item = catalogue.item(number)
-    configuration = item.configurations[0]
-    return Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=number,
-        paper=item.paper,
-        roles=item.roles,
+    configuration = catalogue.item(number).configurations[0]
+    return replace(
+        drafted(number, scale),
         outputs=("lesions",),
         thresholds={"lesion": level},
         architecture=configuration.architecture,

@@ -48,16 +48,16 @@ class Plan:
     seed: int = 103  # of DeepSC-COVID's published code
 
 
-def scales(paper: Plan, tiny_lr: float = 1e-3) -> dict[str, Plan]:
+def scales(paper: Plan, tiny_lr: float = 1e-3, tiny_steps: int = 10) -> dict[str, Plan]:
     small = replace(paper, steps=600, slices=16, pixel_mm=3.0, validate_every=100, validation_cases=40)
     tiny = replace(
         paper,
-        steps=10,
+        steps=tiny_steps,
         slices=4,
         lr=tiny_lr,
         with_lesions=1.0,
         pixel_mm=6.0,
-        validate_every=10,
+        validate_every=tiny_steps,
         validation_cases=4,
         by_heart=True,
     )

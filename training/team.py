@@ -87,6 +87,15 @@ class Together:
         return bool(self._fabric.broadcast(said))
 
 
+def at_work_on(device: str, threads: int | None) -> str:
+    """The device that "auto" means: the GPU where there is one. `threads` None: as many of the CPU as torch takes."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def team(device: str, devices: int) -> Team:
     """The team of `devices` processes on devices of a kind ("cpu", "cuda"), started here: the others run this program's
     command line again. Raises TrainingError where that cannot be."""

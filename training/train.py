@@ -187,7 +187,7 @@ def changed(plan: Any, changes: Sequence[str]) -> Any:
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for key in ("recipe", "scale", "plan", "data"):
+    for key in ("recipe", "scale", "plan", "data", "accumulate", "processes"):
         if before.get(key) != now[key]:
             raise TrainingError(f"cannot resume: the {key} was {before.get(key)} and is {now[key]}")
 

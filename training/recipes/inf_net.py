@@ -10,7 +10,7 @@ patients, every one annotated, from a lung window. Semi-Inf-Net's pseudo-labels 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from models import catalogue
-from models.cards import Card
 from models.case import InputSpec, Kind
 from models.slicewise import LESION_LEVEL
 from training.datasets.fixed import OneBatch
 from training.datasets.slices import LabelledSlices
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.losses import binary_cross_entropy, edges_of, weighted_overlap
 from training.recipe import Batch, Data, Recipe, Scores, Stage, drop
 from training.recipes.reconstruction import WINDOW_HU
@@ -84,14 +83,9 @@ class ClippedAdam(torch.optim.Adam):
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    item = catalogue.item(30)
     spec = InputSpec(kind=Kind.SLICES, pixel_mm=None, window_hu=WINDOW_HU, plane=(plan.plane, plan.plane))
-    card = Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=item.number,
-        paper=item.paper,
-        roles=item.roles,
+    card = replace(
+        drafted(30, scale),
         outputs=("lesions",),
         thresholds={"lesion": LESION_LEVEL},
         architecture="inf-net",

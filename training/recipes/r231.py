@@ -8,7 +8,7 @@ How it was trained is not said in the papers of this zoo; our choice is the sche
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +16,12 @@ import numpy as np
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from models import catalogue
-from models.cards import Card
 from models.case import InputSpec, Kind, MaskPolicy
 from models.network import LUNG_LEVEL
 from training.datasets.fixed import OneBatch
 from training.datasets.slices import LabelledSlices
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.recipe import Batch, Data, Recipe, Scores, Stage, drop
 from training.scores import dice
 
@@ -53,7 +52,6 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    item = catalogue.item(17)
     spec = InputSpec(
         kind=Kind.SLICES,
         pixel_mm=None,
@@ -61,12 +59,8 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         mask=MaskPolicy.BODY,
         plane=(plan.plane, plan.plane),
     )
-    card = Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=item.number,
-        paper=item.paper,
-        roles=item.roles,
+    card = replace(
+        drafted(17, scale),
         outputs=("lungs",),
         thresholds={"lung": LUNG_LEVEL},
         architecture="r231",

@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from models import catalogue
 from models.cards import Card
 from models.case import Aggregator, InputSpec, Kind
 from models.maps import spec_of
@@ -29,6 +28,7 @@ from models.slicewise import LESION_LEVEL
 from training.datasets.fixed import OneBatch
 from training.datasets.slices import LabelledSlices
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.losses import binary_cross_entropy, dice_loss
 from training.recipe import Batch, Data, Recipe, Scores, Stage, constant
 from training.scores import Confusion, dice, roc_auc
@@ -104,7 +104,6 @@ def recipe(scale: str, plan: ThreeTaskPlan) -> Recipe:
 def card(
     number: int, scale: str, plane: int, architecture: str, arguments: Mapping[str, object], outputs: Outputs
 ) -> Card:
-    item = catalogue.item(number)
     spec = InputSpec(
         kind=Kind.SLICES,
         pixel_mm=None,
@@ -113,12 +112,8 @@ def card(
         per_slice=True,
         aggregator=Aggregator.TOP_TENTH,
     )
-    return Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=number,
-        paper=item.paper,
-        roles=item.roles,
+    return replace(
+        drafted(number, scale),
         outputs=outputs,
         thresholds={"lesion": LESION_LEVEL} if "lesions" in outputs else {},
         architecture=architecture,

@@ -9,7 +9,7 @@ looks at 16 slices of 128 x 128 at 3 mm; `tiny` learns one batch by heart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,14 +17,13 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
-from models import catalogue
-from models.cards import Card
 from models.case import InputSpec, Kind, MaskPolicy
 from models.network import PIXEL_MM, WINDOW_HU
 from training.augment import Augmentation
 from training.datasets.fixed import OneBatch
 from training.datasets.phantom import LesionSeries
 from training.datasets.stored import open_libraries
+from training.drafts import drafted
 from training.lesions import AUC, MARGIN_MM, SMALL_MM
 from training.losses import binary_cross_entropy
 from training.recipe import Batch, Data, Recipe, Scores, Stage, constant, cosine
@@ -75,7 +74,6 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    item = catalogue.item(5)
     spec = InputSpec(
         kind=Kind.VOLUME,
         pixel_mm=plan.pixel_mm,
@@ -84,12 +82,8 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         margin_mm=plan.margin_mm,
         depth=plan.depth,
     )
-    card = Card(
-        name=f"{item.name}-{scale}",
-        version="1",
-        number=item.number,
-        paper=item.paper,
-        roles=item.roles,
+    card = replace(
+        drafted(5, scale),
         outputs=("probability",),
         architecture="slice-pool",
         arguments={"head": plan.head},

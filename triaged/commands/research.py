@@ -147,22 +147,17 @@ def train(
     """Train a model and write its bundle. Exit status 1 where it was stopped before its end."""
     from contextlib import ExitStack
 
-    import torch
-
     from models.bundle import BundleError
     from training import watch
     from training.checkpoint import CheckpointError
     from training.datasets.stored import DataError
     from training.loop import TrainingError
     from training.studydata import phantoms_for
-    from training.team import team
+    from training.team import at_work_on, team
     from training.train import require
     from training.train import train as follow
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = at_work_on(device, threads)
     try:
         require(name)
         out_dir = out_dir or RUNS / f"{name}-{scale}"

@@ -41,8 +41,6 @@ def study(
 
     Exit status 1 where a row that was to be trained has no whole result; the same command continues.
     """
-    import torch
-
     from models.bundle import BundleError
     from models.predict import UnknownModel
     from training import study as studies
@@ -50,11 +48,9 @@ def study(
     from training.datasets.stored import DataError
     from training.studydata import drawn
     from training.tables import put_section
+    from training.team import at_work_on
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = at_work_on(device, threads)
     chosen = tuple(key for key in rows.split(",") if key)
     settings = studies.Settings(
         scale=scale,

@@ -151,6 +151,16 @@ def test_a_training_is_not_overwritten_nor_resumed_as_another(data: Path, tmp_pa
         quick("lungs-unet", data, tmp_path)
     with pytest.raises(TrainingError, match="the plan was"):
         quick("lungs-unet", data, tmp_path, "lr=0.5", resume=True)
+    with pytest.raises(TrainingError, match="the accumulate was 1 and is 2"):
+        train(
+            "lungs-unet",
+            scale="tiny",
+            data=data,
+            out=tmp_path,
+            changes=SMALLER["lungs-unet"],
+            resume=True,
+            accumulate=2,
+        )
 
 
 @pytest.mark.parametrize(
