@@ -72,7 +72,7 @@ class Plan:
 _SHIPPED = Plan(
     levels=5,
     pyramid_hidden=64,
-    steps=1_400,
+    steps=2_800,
     series=4,
     depth=16,
     lr=1e-3,
