@@ -29,3 +29,16 @@ def test_a_recipe_trains_the_network_of_its_paper(name: str) -> None:
         with torch.device("meta"):
             network = zoo.architectures()[card.architecture].network(**card.arguments)
         assert sum(p.numel() for p in network.parameters()) in {c.parameters for c in item.configurations}
+
+
+def test_the_shipped_second_head_learns_at_the_papers_rate() -> None:
+    """Ten times as fast its hidden units died (training/recipes/ct_triage.py); the paper's plan has one rate."""
+    for scale, factors in (("shipped", {"classification.": 0.1, "": 1.0}), ("paper", {"": 1.0})):
+        (stage,) = prepared("ct-triage", scale)[0].stages
+        assert {group.prefix: group.lr_factor for group in stage.groups} == factors
+    (stage,) = prepared("ct-triage", "shipped")[0].stages
+    assert stage.groups[0].lr_factor * stage.lr == pytest.approx(1e-4)
+    card = prepared("ct-triage", "shipped")[0].card
+    with torch.device("meta"):
+        network = zoo.architectures()[card.architecture].network(**card.arguments)
+    assert any(name.startswith(stage.groups[0].prefix) for name, _ in network.named_parameters())
