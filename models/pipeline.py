@@ -59,6 +59,7 @@ class Prediction:
     crosscheck: Crosscheck | None = None  # of learned lungs by classical ones; None where no network found the lungs
     unfamiliar: tuple[Unfamiliar, ...] = ()  # how the input is unlike what the networks were trained on
     unexplained: tuple[float, float] = (0.0, 0.0)  # share of right and left lung that is dense and no lesion
+    tasks: Mapping[str, Mapping[str, float]] | None = None  # every class of every task, of a model that has several
 
 
 class Pipeline:
@@ -122,6 +123,7 @@ class Pipeline:
             crosscheck=check,
             unfamiliar=strange,
             unexplained=unexplained(volume.hu, labels, found),
+            tasks=result.tasks,
         )
 
     def _checked(self, volume: Volume, learned: LungMasks) -> tuple[LungMasks, Card, Crosscheck]:

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cards import Card
 from models.pipeline import Pipeline, Prediction
+from models.predict import TriageResult
 from models.refusal import NotAVolume
 from models.severity import severity
 from training.cases import HeldOut
-from training.overlap import overlap
+from training.overlap import overlap, slice_wise
 from training.scores import dice
 
-VERSION = 2  # of what is measured: measurements kept under another are made again
+VERSION = 3  # of what is measured: measurements kept under another are made again
 NAN = float("nan")
 
 
@@ -29,6 +31,11 @@ class Case:
     fraction: float
     descriptors: Mapping[str, float]
     groups: Mapping[str, str] = field(default_factory=dict)
+    lesion_ml: float = NAN  # true lesions, in the lungs or where lungs are not known; nan where nobody says
+
+    @property
+    def has_lesions(self) -> bool:
+        return self.fraction > 0 or self.lesion_ml > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +63,14 @@ def remaining(case: HeldOut) -> Case:
     truth = NAN
     if case.labels is not None and case.lesions is not None:
         truth = severity(case.labels, case.lesions, case.volume.voxel_ml).fraction
-    return Case(name=case.name, kind=case.kind, fraction=truth, descriptors=case.descriptors, groups=case.groups)
+    return Case(
+        name=case.name,
+        kind=case.kind,
+        fraction=truth,
+        descriptors=case.descriptors,
+        groups=case.groups,
+        lesion_ml=NAN if case.lesions is None else float(case.lesions.sum()) * case.volume.voxel_ml,
+    )
 
 
 def measure(pipeline: Pipeline, case: HeldOut, *, surfaces: bool = False) -> Measured:
@@ -77,11 +91,11 @@ def measure(pipeline: Pipeline, case: HeldOut, *, surfaces: bool = False) -> Mea
             seconds=seconds,
             refused=True,
         )
-    return measured_of(found, case, time.perf_counter() - began, surfaces=surfaces)
+    return measured_of(found, pipeline.triage_card, case, time.perf_counter() - began, surfaces=surfaces)
 
 
-def measured_of(found: Prediction, case: HeldOut, seconds: float, *, surfaces: bool = False) -> Measured:
-    """A prediction held against the truth."""
+def measured_of(found: Prediction, card: Card, case: HeldOut, seconds: float, *, surfaces: bool = False) -> Measured:
+    """A prediction held against the truth; `card`: of the triage model."""
     fraction = NAN if found.severity is None else found.severity.fraction
     scored = _masks(found.labels > 0, found.lesions, case, surfaces=surfaces)
     return Measured(
@@ -92,8 +106,21 @@ def measured_of(found: Prediction, case: HeldOut, seconds: float, *, surfaces: b
         score=fraction if found.probability is None else found.probability,
         seconds=seconds,
         is_probability=found.probability is not None,
-        classes=dict(found.class_probabilities or {}),
+        classes=classes_of(found, card),
     )
+
+
+def classes_of(found: Prediction | TriageResult, card: Card) -> dict[str, float]:
+    """The probability of every class of every task by its name; of a task with two, also where the model told but that
+    of the second."""
+    if found.tasks is not None:
+        return {name: p for classes in found.tasks.values() for name, p in classes.items()}
+    if found.class_probabilities is not None:
+        return dict(found.class_probabilities)
+    names = card.arguments.get("classes")  # of a forest, what they are called; of a network, how many
+    if isinstance(names, list | tuple) and len(names) == 2 and found.probability is not None:
+        return {names[0]: 1.0 - found.probability, names[1]: found.probability}
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +137,7 @@ def _masks(lungs: NDArray[np.bool_], lesions: NDArray[np.bool_] | None, case: He
     others: dict[str, float] = {}
     if truth is not None:
         lung_dice = dice(lungs, truth)
-        others |= overlap("lung", lungs, truth, mm, surfaces=surfaces)
+        others |= overlap("lung", lungs, truth, mm, surfaces=surfaces) | slice_wise("lung", lungs, truth)
     if lesions is not None and case.lesions is not None:
         lesion_dice = dice(lesions, case.lesions)
         others |= overlap("lesion", lesions, case.lesions, mm, inside=truth, surfaces=surfaces)

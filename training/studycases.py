@@ -17,8 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cards import Card
-from models.predict import LungMasks, TriagePredictor, TriageResult, resolve
+from models.predict import LungMasks, TriagePredictor, resolve
 from models.radiomic_triage import RadiomicTriage
 from models.radiomics import of_volume
 from models.severity import severity
@@ -26,7 +25,7 @@ from models.volume import Volume
 from models.volume_triage import MeasuredTriage
 from training.cases import HeldOut
 from training.judge import code
-from training.measure import NAN, VERSION, Case, Measured, remaining
+from training.measure import NAN, VERSION, Case, Measured, classes_of, remaining
 from training.overlap import overlap
 from training.scores import dice
 from training.studydata import CaseSet
@@ -139,19 +138,6 @@ def measured(predictor: TriagePredictor, seen: Seen, *, surfaces: bool) -> Measu
         classes=classes_of(found, predictor.card),
         masks=masks,
     )
-
-
-def classes_of(found: TriageResult, card: Card) -> dict[str, float]:
-    """The probability of every class of every task by its name; of a task with two, also where the model told but that
-    of the second."""
-    if found.tasks is not None:
-        return {name: p for classes in found.tasks.values() for name, p in classes.items()}
-    if found.class_probabilities is not None:
-        return dict(found.class_probabilities)
-    names = card.arguments.get("classes")  # of a forest, what they are called; of a network, how many
-    if isinstance(names, list | tuple) and len(names) == 2 and found.probability is not None:
-        return {names[0]: 1.0 - found.probability, names[1]: found.probability}
-    return {}
 
 
 def _write(path: Path, text: str) -> None:

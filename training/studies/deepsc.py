@@ -11,7 +11,6 @@ from dataclasses import replace
 from training import reported
 from training.columns import (
     lesion_dice,
-    macro_specificity,
     mask,
     mean_area,
     of_diagnosis,
@@ -48,7 +47,9 @@ _AUC = Column(name="AUC %", metric=of_diagnosis(mean_area), scale=100, digits=1,
 _CLASSES = (
     _ACCURACY,
     _RECALL,
-    Column(name="specificity %", metric=of_diagnosis(macro_specificity), scale=100, digits=1, spread="resamples"),
+    Column(
+        name="specificity %", metric=of_diagnosis(rate("macro specificity")), scale=100, digits=1, spread="resamples"
+    ),
     Column(name="F1 %", metric=of_diagnosis(rate("macro F1")), scale=100, digits=1, spread="resamples"),
     _AUC,
 )

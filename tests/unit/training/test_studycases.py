@@ -17,8 +17,8 @@ from tests.unit.training.study_phantoms import phantoms
 from training.comparison import Training
 from training.datasets import ictcf
 from training.datasets.stored import INDEX, TRAIN, VALIDATION, DataError, StoredLibrary
-from training.measure import Case
-from training.studycases import Judgement, Seen, classes_of, measured
+from training.measure import Case, classes_of
+from training.studycases import Judgement, Seen, measured
 from training.studydata import TEST, CaseSet, StudyData, drawn
 from training.studyreference import reference
 from training.studyrows import Workshop

@@ -15,7 +15,6 @@ from training.columns import (
     area,
     area_spread,
     everyone,
-    macro_specificity,
     mean,
     mean_area,
     of_diagnosis,
@@ -120,7 +119,7 @@ def test_columns_of_classes() -> None:
     so = np.array([0, 1, 1, 2])
     assert rate("accuracy")(likely, so) == 0.75
     assert rate("macro recall")(likely, so) == pytest.approx((1 + 0.5 + 1) / 3)
-    assert macro_specificity(likely, so) == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert rate("macro specificity")(likely, so) == pytest.approx((2 / 3 + 1 + 1) / 3)
     areas = [2.5 / 3, 3 / 4, 1.0]
     assert mean_area(likely, so) == pytest.approx(np.mean(areas))
     assert area_spread(likely, so) == pytest.approx(np.std(areas))
