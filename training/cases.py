@@ -13,6 +13,14 @@ from models.severity import LEFT, RIGHT
 from models.volume import Volume
 from training.phantom.case import Rendered
 
+THIN_MM, THICK_MM = 1.5, 4.0  # groups of slice thickness
+
+
+def thickness_group(thickness_mm: float) -> str:
+    if thickness_mm > THICK_MM:
+        return f"above {THICK_MM:g} mm"
+    return f"up to {THIN_MM if thickness_mm <= THIN_MM else THICK_MM:g} mm"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:

@@ -204,7 +204,11 @@ def evaluate(
         typer.Argument(help="Bundles (folders, or names that ship), or LABEL=LUNGS,TRIAGE. None: what ships."),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="NAME=DIR. phantom=DIR: a library; phantom: held-out cases, drawn as needed.")
+        str,
+        typer.Option(
+            help="NAME=DIR: a data set of `triaged data list` as unpacked or prepared, own for a folder of yours, "
+            "phantom=DIR for a library; phantom alone: held-out cases, drawn as needed."
+        ),
     ] = "phantom",
     out_dir: Annotated[
         Path | None,
