@@ -41,7 +41,7 @@ def lesions(
     as_json: AsJson = False,
 ) -> None:
     """Compare lesions of COVID-19 and CAP: the four findings of DeepSC-COVID, the paper's figures beside ours."""
-    with _told():
+    with told():
         from training.analyses import drawing, lesion_figure
         from training.analyses import lesions as findings
 
@@ -69,7 +69,7 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """Draw COVID-MTL's features: box plots, clustering, two cases; Welch's analysis, and their ranking with --rank."""
-    with _told():
+    with told():
         from training.analyses import drawing
         from training.analyses import features as analysis
         from training.datasets import ictcf
@@ -91,7 +91,7 @@ def features(
         print_table(("task", "features, the most used first"), ranked)
         words = f"{len(chosen['union'])} different ones, {len(chosen['in both'])} of them among the paper's 24"
         out.print(f"\n{words}", highlight=False)
-    _print_paths(paths)
+    print_paths(paths)
 
 
 @analyse.command()
@@ -106,7 +106,7 @@ def cam(
     as_json: AsJson = False,
 ) -> None:
     """Draw where a volume network of COVID-MTL looks: the class activation map of a scan, as picture and NIfTI."""
-    with _told():
+    with told():
         from training.analyses.cam import activation
 
         with err.status("reading") as bar:
@@ -141,7 +141,7 @@ def evidence(
     as_json: AsJson = False,
 ) -> None:
     """Draw where DeepSC-COVID's diagnosis comes from: the evidence masks of a scan, as picture and NIfTI."""
-    with _told():
+    with told():
         from training.analyses.evidence import evidence as masks_of
 
         with err.status("reading") as bar:
@@ -184,7 +184,7 @@ def mislabels(
     from models.pipeline import Pipeline, Prediction
     from models.reading import NotAVolume
 
-    with _told():
+    with told():
         from training.analyses import drawing, mislabel_figure
         from training.analyses import mislabels as analysis
 
@@ -230,11 +230,11 @@ def mislabels(
     print_table(("row", "grade", "affected %", "would be", "from band", "wrong side of"), rows)
     words = f"{len(rows)} of {judged.n} outside their band; rank correlation {judged.rank}; {failed} not measured"
     out.print(f"\n{words}", highlight=False)
-    _print_paths(paths)
+    print_paths(paths)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What can go wrong, in words and with an exit status."""
     from models.bundle import BundleError
     from models.predict import UnknownModel
@@ -342,7 +342,7 @@ def _say(numbers: dict[str, Any], paths: list[Path], *, as_json: bool) -> None:
         return
     rows = [(key, _cell(value)) for key, value in numbers.items()]
     print_table(("", ""), rows)
-    _print_paths(paths)
+    print_paths(paths)
 
 
 def _cell(value: object) -> object:
@@ -353,6 +353,6 @@ def _cell(value: object) -> object:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
-def _print_paths(paths: list[Path]) -> None:
+def print_paths(paths: list[Path]) -> None:
     for path in paths:
         out.print(str(path), highlight=False, markup=False, soft_wrap=True)
