@@ -26,13 +26,12 @@ from training.loop import LAST, Progress
 from training.studydata import StudyData
 from training.team import Alone
 from training.train import bundle_so_far, prepared, train
+from training.watch import LOGS, Watch, logged, together
 
 TIME, SO_FAR, WORK = "time.json", "so-far", "training"
 # What only describes: a word changed there changes no weight.
 DESCRIBES = {"models.catalogue", "models.cards", "models.zoo", "training.familiar", "training.train"}
 OURS = ("models.", "training.")
-
-Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,23 +81,24 @@ class Workshop:
         work = folder / WORK
         clock = _Clock(folder / TIME, before=found.seconds)
 
-        def watch(progress: Progress) -> None:
+        def note(progress: Progress) -> None:
             if progress.scores is not None:
                 clock.write()
             self.watch(progress)
 
         try:
-            train(
-                training.recipe,
-                scale=self.scale,
-                data=self.data.features() if training.on_features else self.data.folder,
-                out=work,
-                changes=self._changes(training, seed),
-                team=Alone(device=self.device),
-                resume=(work / LAST).exists(),
-                watch=watch,
-                stop=lambda: self.stop() or clock.seconds >= self.cap_s,
-            )
+            with logged(work / LOGS) as log:
+                train(
+                    training.recipe,
+                    scale=self.scale,
+                    data=self.data.features() if training.on_features else self.data.folder,
+                    out=work,
+                    changes=self._changes(training, seed),
+                    team=Alone(device=self.device),
+                    resume=(work / LAST).exists(),
+                    watch=together((note, log)),
+                    stop=lambda: self.stop() or clock.seconds >= self.cap_s,
+                )
         finally:
             clock.write()
         if not _ready(work / training.bundle) and not self.stop():
