@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +24,11 @@ from models.cards import Card
 from models.case import Aggregator, InputSpec, Kind
 from models.maps import spec_of
 from models.slicewise import LESION_LEVEL
-from training.datasets.fixed import OneBatch
+from training import drafts
 from training.datasets.slices import LabelledSlices
-from training.datasets.stored import open_libraries
 from training.drafts import drafted
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Data, Recipe, Scores, Stage, constant
+from training.recipe import Batch, Recipe, Scores
 from training.scores import Confusion, dice, roc_auc
 
 EPOCH = 211  # steps: 844 images in batches of 4
@@ -46,7 +44,7 @@ Outputs = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes in all three models."""
 
     plane: int = 256
@@ -55,7 +53,6 @@ class Plan:
     lr: float = 1e-4
     validate_every: int = EPOCH
     validation_cases: int = 100
-    by_heart: bool = False  # one batch, again and again
     seed: int = 42  # of the random split, which the paper does not publish
 
 
@@ -126,31 +123,22 @@ def card(
 def of_family(described: Card, plan: Plan, *, annotated: Mapping[str, float], only_annotated: bool = False) -> Recipe:
     """`annotated`: the share of each kind's images that have masks; `only_annotated`: none but those of COVID-19 that
     have are trained on."""
-    stage = Stage(
-        name="slices",
-        steps=plan.steps,
-        loss=loss,
-        lr=plan.lr,
-        schedule=constant,
-        validate_every=plan.validate_every,
-    )
-    samples = partial(data, plan=plan, spec=spec_of(described), annotated=annotated, only_annotated=only_annotated)
-    return Recipe(card=described, stages=(stage,), data=samples, validate=validate, select=SELECT, seed=plan.seed)
-
-
-def data(folder: Path, *, plan: Plan, spec: InputSpec, annotated: Mapping[str, float], only_annotated: bool) -> Data:
-    train, held_out = open_libraries(folder)
-    slices = LabelledSlices(
-        train=train,
-        held_out=held_out,
-        spec=spec,
-        validation_cases=plan.validation_cases,
+    kind = partial(
+        LabelledSlices,
+        spec=spec_of(described),
         slices=plan.slices,
         shares={"covid": 1.0} if only_annotated else SHARES,
         annotated=annotated,
         told_only=only_annotated,
     )
-    return OneBatch(of=slices, seed=plan.seed, richest=True) if plan.by_heart else slices
+    return Recipe(
+        card=described,
+        stages=(drafts.stage(plan, "slices", loss),),
+        data=drafts.samples(plan, kind, richest=True),
+        validate=validate,
+        select=SELECT,
+        seed=plan.seed,
+    )
 
 
 def answers(network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:

@@ -17,11 +17,12 @@ from models.predict import LungMasks, resolve
 from models.prepare import prepare
 from models.volume_triage import SEVERITIES
 from tests.unit.training.small_patients import patient, written
-from training.covid_mtl import FLOOR, MEAN_AUC, auc, floored_cosine, loss, mean_of, validate
+from training.covid_mtl import FLOOR, MEAN_AUC, floored_cosine, loss, validate
 from training.datasets.phantom import volume_of
 from training.datasets.stored import TRAIN, VALIDATION, store
 from training.loop import BEST
 from training.recipe import Recipe
+from training.scores import class_auc, mean_of
 from training.train import prepared, train
 
 NAMES = ["covid-mtl", "covid-mtl-transfer", "resnet3d", "shiftnet3d", "squeezenet3d"]
@@ -114,9 +115,9 @@ def test_the_uncertainty_loss_is_learned_without_decay() -> None:
 
 def test_areas_are_those_of_one_class_against_the_rest() -> None:
     likely = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4], [0.6, 0.3, 0.1]])
-    assert auc(likely, np.array([0, 1, 2, 2])) == pytest.approx(np.mean([1.0, 1.0, 0.625]))
-    assert auc(likely, np.array([0, 1, 1, 0])) == np.mean([1.0, 0.875])  # nobody is of the third class
-    assert np.isnan(auc(likely, np.array([0, 0, 0, 0])))
+    assert class_auc(likely, np.array([0, 1, 2, 2])) == pytest.approx(np.mean([1.0, 1.0, 0.625]))
+    assert class_auc(likely, np.array([0, 1, 1, 0])) == np.mean([1.0, 0.875])  # nobody is of the third class
+    assert np.isnan(class_auc(likely, np.array([0, 0, 0, 0])))
     assert np.isnan(mean_of([]))
 
 
