@@ -49,13 +49,8 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    spec = InputSpec(
-        kind=Kind.SLICES,
-        pixel_mm=None,
-        window_hu=WINDOW_HU,
-        mask=MaskPolicy.BODY,
-        plane=(plan.plane, plan.plane),
-    )
+    plane = (plan.plane, plan.plane)
+    spec = InputSpec(kind=Kind.SLICES, pixel_mm=None, window_hu=WINDOW_HU, mask=MaskPolicy.BODY, plane=plane)
     card = replace(
         drafted(17, scale),
         outputs=("lungs",),

@@ -45,13 +45,8 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    spec = InputSpec(
-        kind=Kind.VOLUME,
-        pixel_mm=None,
-        window_hu=WINDOW_HU,
-        mask=MaskPolicy.ZERO,
-        resized=(plan.slices, plan.plane, plan.plane),
-    )
+    size = (plan.slices, plan.plane, plan.plane)
+    spec = InputSpec(kind=Kind.VOLUME, pixel_mm=None, window_hu=WINDOW_HU, mask=MaskPolicy.ZERO, resized=size)
     described = card(27, scale, spec, "resnet3d")
     kind = partial(
         ClassifiedVolumes,

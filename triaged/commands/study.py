@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from triaged.clock import now
-from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, err, fail, out, print_json
+from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, Device, Threads, err, fail, out, print_json
 
 app = typer.Typer()
 
@@ -33,8 +33,8 @@ def study(
         Path | None,
         typer.Option(help="A Markdown file, whose section on this is written anew; results/NAME.json beside it."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw phantoms.")] = 2,
     as_json: AsJson = False,
 ) -> None:
