@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,13 @@ class Fitted:
 
 
 def fit(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
-    """Follow the recipe. Raises TrainingError on a loss that is no number, CheckpointError where there is nothing to
-    resume from."""
+    """Follow the recipe. Raises TrainingError on a loss that is no number and where memory is too small, be it for the
+    network, a step, the optimiser's state or a validation; CheckpointError where there is nothing to resume from."""
+    with _memory_explained():
+        return _followed(recipe, network, data, run)
+
+
+def _followed(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
     run.folder.mkdir(parents=True, exist_ok=True)
     network.to(run.team.device)
     if not any(p.dim() == 5 for p in network.parameters()):  # torch has the format for 2-D convolutions only
@@ -126,11 +132,8 @@ class _Fitting:
         self._optimizer.zero_grad(set_to_none=True)
         values: dict[str, float] = {}
         for batch in batches:
-            try:
-                terms = stage.loss(self._network, {name: t.to(team.device) for name, t in batch.items()})
-                torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
-            except RuntimeError as error:
-                raise _explained(error) from error
+            terms = stage.loss(self._network, {name: t.to(team.device) for name, t in batch.items()})
+            torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
             for name, term in terms.items():
                 values[name] = values.get(name, 0.0) + float(term.detach()) / len(batches)
         if not math.isfinite(team.mean(sum(values.values()))):
@@ -178,12 +181,16 @@ class _Fitting:
                 yield ready.result()
 
 
-def _explained(error: RuntimeError) -> Exception:
+@contextmanager
+def _memory_explained() -> Iterator[None]:
     """Out of memory says what to do; anything else stays what it is."""
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        advice = "fewer samples in a batch (--set) with --accumulate for the same gradient, or a smaller --scale"
-        return TrainingError(f"out of memory; {advice}")
-    return error
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+            advice = "fewer samples in a batch (--set) with --accumulate for the same gradient, or a smaller --scale"
+            raise TrainingError(f"out of memory; {advice}") from error
+        raise
 
 
 def _worth(scores: Mapping[str, float], select: str) -> float:

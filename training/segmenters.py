@@ -67,10 +67,11 @@ def of_slices(
     likely: Likely,
     dataset: type[MaskedSlices] = MaskedSlices,
     mask: MaskPolicy = MaskPolicy.ZERO,
+    window_hu: tuple[float, float] = WINDOW_HU,
     **special: Any,
 ) -> Recipe:
     """`likely`: what the network gives for slices, as probabilities, as in serving; `special` as in `drafts.stage`."""
-    spec = InputSpec(kind=Kind.SLICES, pixel_mm=plan.pixel_mm or None, window_hu=WINDOW_HU, mask=mask)
+    spec = InputSpec(kind=Kind.SLICES, pixel_mm=plan.pixel_mm or None, window_hu=window_hu, mask=mask)
     return lesions.recipe(
         plan,
         lesions.card(number, scale, spec, plan.level),

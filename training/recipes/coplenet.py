@@ -14,12 +14,20 @@ from training.losses import noise_robust_dice
 from training.recipe import Batch, Recipe
 from training.segmenters import EPOCH, Plan, lesion_logit
 
+WINDOW_HU = (-1400.0, 100.0)  # level -650, width 1500: the authors' config/config.cfg
 SCALES = segmenters.scales(Plan(steps=80 * EPOCH, lr=1e-4))
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
     return segmenters.of_slices(
-        24, scale, plan, loss=loss, likely=from_pairs, dataset=BoxedSlices, mask=MaskPolicy.CROP
+        24,
+        scale,
+        plan,
+        loss=loss,
+        likely=from_pairs,
+        dataset=BoxedSlices,
+        mask=MaskPolicy.CROP,
+        window_hu=WINDOW_HU,
     )
 
 

@@ -20,7 +20,7 @@ from training.diagnosis import SCANS, SMALL, TINY, SeriesPlan, card, of_series
 from training.recipe import Batch, Group, Recipe
 
 WINDOW_HU = (-1250.0, 250.0)
-AUGMENTATION = Augmentation(shift_hu=0.0, eight_bit=0.0, rotation_deg=3.0, scale=(0.9, 1.1))
+AUGMENTATION = Augmentation(shift_hu=0.0, eight_bit=0.0, rotation_deg=3.0, scale=(0.9, 1.1), mirrored=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,6 +185,47 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path: Path) -> None:
         fit(RECIPE, Net(), Noise(), Run(folder=tmp_path, resume=True))
 
 
+class Greedy(torch.optim.Adam):
+    """Its state does not fit: what Adam keeps of every weight is taken at its first step."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def greedy(network: nn.Module, cases: Iterable[Batch]) -> Mapping[str, float]:
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+class Heavy(Noise):
+    def batch(self, rng: np.random.Generator) -> Batch:
+        raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data"),
+    [
+        (replace(RECIPE, stages=(replace(STAGE, optimizer=Greedy),)), Noise()),
+        (replace(RECIPE, validate=greedy), Noise()),
+        (RECIPE, Heavy()),
+    ],
+    ids=["the optimiser's state", "a validation", "a batch"],
+)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_out_of_memory_says_what_to_do_wherever_it_happens(
+    recipe: Recipe, data: Noise, workers: int, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"out of memory; fewer samples .*--accumulate .*smaller --scale"):
+        fit(recipe, Net(), data, Run(folder=tmp_path, workers=workers))
+
+
+def test_another_fault_of_torch_stays_what_it_is(tmp_path: Path) -> None:
+    def wrong(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        fit(replace(RECIPE, stages=(replace(STAGE, loss=wrong),)), Net(), Noise(), Run(folder=tmp_path))
+
+
 def test_schedules() -> None:
     assert (constant(0.7), cosine(0.0), drop(0.5, 0.1)(0.49), drop(0.5, 0.1)(0.5)) == (1.0, 1.0, 1.0, 0.1)
     assert cosine(0.5) == pytest.approx(0.5)
