@@ -12,7 +12,7 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from models import zoo
 from models.bundle import CARD
-from training import checkpoint, trees
+from training import checkpoint, thresholds, trees
 from training.comparison import Training, samples
 from training.loop import LAST, Progress
 from training.studydata import StudyData
@@ -62,7 +62,7 @@ class Workshop:
 
     def seeds(self, training: Training, wanted: int) -> list[int | None]:
         """The recipe's own seed and those after it; None where nothing in it is drawn."""
-        if training.on_features:
+        if training.at_once:
             return [None]
         first = int(self._plan(training, None)["seed"])
         return [first + n for n in range(wanted)]
@@ -87,7 +87,7 @@ class Workshop:
             self.watch(progress)
 
         try:
-            with logged(work / LOGS) as log:
+            with nullcontext(note) if training.at_once else logged(work / LOGS) as log:
                 train(
                     training.recipe,
                     scale=self.scale,
@@ -144,7 +144,7 @@ class Workshop:
         return self.folder / f"{training.recipe}-{digest}", plan
 
     def _plan(self, training: Training, seed: int | None) -> dict[str, Any]:
-        if training.on_features:
+        if training.at_once:
             return {"changes": list(training.changes_at(self.scale))}
         return prepared(training.recipe, self.scale, self._changes(training, seed))[1]
 
@@ -161,6 +161,8 @@ def code_of(recipe: str, scale: str) -> str:
     """Digest of the code that a training follows: the recipe, the network, and all of ours that they import."""
     if recipe in trees.METHODS:
         return _code("training.tabular")
+    if recipe == thresholds.NAME:
+        return _code("training.thresholds")
     architecture = prepared(recipe, scale)[0].card.architecture
     network = zoo.architectures()[architecture].network
     return _code(f"training.recipes.{recipe.replace('-', '_')}") + _code(network.__module__)

@@ -56,10 +56,16 @@ def recipes() -> list[str]:
 
 def require(name: str) -> None:
     """Raises TrainingError where nothing of that name can be trained."""
-    from training.trees import METHODS
+    known = {*recipes(), *_at_once()}
+    if name not in known:
+        raise TrainingError(f"no recipe {name}; there are {', '.join(sorted(known))}")
 
-    if name not in {*recipes(), *METHODS}:
-        raise TrainingError(f"no recipe {name}; there are {', '.join(sorted({*recipes(), *METHODS}))}")
+
+def _at_once() -> Mapping[str, Callable[..., Trained]]:
+    """What is fitted in one go, by its name: no network, nothing to resume, watch or stop."""
+    from training import thresholds, trees
+
+    return {**dict.fromkeys(trees.METHODS, trees.train), thresholds.NAME: thresholds.train}
 
 
 def prepared(name: str, scale: str, changes: Sequence[str] = ()) -> tuple[Recipe, dict[str, Any]]:
@@ -87,10 +93,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Follow the recipe and write out/bundle. Raises TrainingError where the folder holds another training."""
-    from training import trees
-
-    if name in trees.METHODS:  # no network: nothing to resume, watch or stop
-        return trees.train(name, scale=scale, changes=changes, data=data, out=out)
+    if name in _at_once():
+        return _at_once()[name](name, scale=scale, changes=changes, data=data, out=out)
     recipe, plan = prepared(name, scale, changes)
     if (out / LAST).exists() and not resume:
         raise TrainingError(f"{out} holds a training; resume it, or choose another folder")

@@ -65,6 +65,20 @@ def read(folder: Path) -> Run:
     return Run(settings=settings, series=series)
 
 
+def read_all(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Those that have logs, and why the others have none: what is fitted in one go has not. Raises DataError where none
+    has."""
+    found, without = [], []
+    for folder in folders:
+        try:
+            found.append(read(folder))
+        except DataError as error:
+            without.append(str(error))
+    if not found:
+        raise DataError(without[0] if without else "no run is named")
+    return found, without
+
+
 def _series(folder: Path) -> dict[str, Values]:
     """Stage after stage on one axis of steps; a step that was done again after a stop counts as it was done last."""
     try:
@@ -96,20 +110,26 @@ def _series(folder: Path) -> dict[str, Values]:
 
 
 def together(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by what sets them apart, in words; those that a seed alone sets apart have the same."""
-    keys = list(dict.fromkeys(key for run in runs for key in run.settings if key != SEED))
-    apart = [key for key in keys if len({json.dumps(run.settings.get(key)) for run in runs}) > 1]
-    found: dict[str, list[Run]] = {}
+    """Runs by what sets them apart, in words: the recipe, and of one recipe's runs the settings in which they differ.
+    Those that a seed alone sets apart have the same."""
+    by_recipe: dict[str, list[Run]] = {}
     for run in runs:
-        words = ", ".join(_said(key, run.settings[key]) for key in apart if key in run.settings)
-        found.setdefault(words or str(run.settings["recipe"]), []).append(run)
+        by_recipe.setdefault(str(run.settings["recipe"]), []).append(run)
+    found: dict[str, list[Run]] = {}
+    for recipe, some in by_recipe.items():
+        keys = list(dict.fromkeys(key for run in some for key in run.settings if key != SEED))
+        apart = [key for key in keys if len({json.dumps(run.settings.get(key)) for run in some}) > 1]
+        for run in some:
+            settings = [_said(key, run.settings[key]) for key in apart if key in run.settings]
+            named = [recipe] if len(by_recipe) > 1 or not settings else []
+            found.setdefault(", ".join([*named, *settings]), []).append(run)
     return found
 
 
 def _said(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return key if value else f"no {key}"
-    return str(value) if key == "recipe" else f"{key} {value}"
+    return f"{key} {value}"
 
 
 def curve(runs: Sequence[Run], name: str) -> Curve | None:

@@ -35,10 +35,7 @@ def curves(
         from training.analyses import curves as analysis
 
         with err.status("reading") as bar:
-            found = []
-            for folder in runs:
-                bar.update(folder.name)
-                found.append(analysis.read(folder))
+            found, without = analysis.read_all(runs)
             numbers = analysis.numbers(found, score or (), rows)
             bar.update("drawing")
             paths = drawing.save(curve_figure.draw(found, score or (), rows), out_dir, "curves")
@@ -47,6 +44,8 @@ def curves(
             print_json(drawing.plain(numbers))
             return
     print_paths(paths)
+    for words in without:
+        err.print(f"left out: {words}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

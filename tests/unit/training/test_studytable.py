@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from models.volume_triage import DIAGNOSES
-from training import trees
 from training.columns import (
     area,
     area_spread,
@@ -155,7 +154,7 @@ def test_every_study_names_rows_and_columns_of_the_paper_and_recipes_that_exist(
             assert {column.name for column in part.columns} <= set(part.paper.columns)
         for row in part.rows:
             for of in row.parts.values():
-                if isinstance(of, Training) and of.recipe not in trees.METHODS:
+                if isinstance(of, Training) and not of.at_once:
                     for scale in SIZES:
                         recipe, plan = prepared(of.recipe, scale, of.changes_at(scale))
                         assert "triage" in recipe.card.roles
@@ -173,7 +172,7 @@ def test_every_row_sees_as_much(name: str, slices: int) -> None:
     seen = set()
     for row in study(name).rows:
         for of in row.parts.values():
-            if isinstance(of, Training) and of.recipe not in trees.METHODS:
+            if isinstance(of, Training) and not of.at_once:
                 plan = prepared(of.recipe, "small", of.changes_at("small"))[1]
                 count, what = samples({**plan, "transfer_steps": 0})
                 seen.add(count * UNITS[what])

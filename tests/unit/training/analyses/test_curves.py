@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from training.analyses import bars, curve_figure, drawing
-from training.analyses.curves import TOTAL, curve, names, read, rows_of, together
+from training.analyses.curves import TOTAL, curve, names, read, read_all, rows_of, together
 from training.columns import area, everyone
 from training.comparison import Column, Section
 from training.datasets.stored import DataError
@@ -107,6 +108,14 @@ def test_the_command_draws_what_a_study_left(runs: list[Path], tmp_path: Path) -
     for folder, reason in ((tmp_path, "holds no logs"), (_emptied(tmp_path / "x"), "logs are empty")):
         ran = CliRunner().invoke(app, ["analyse", "curves", str(folder), "--out", str(tmp_path / "none")])
         assert (ran.exit_code, reason in ran.stderr) == (1, True)
+    found, without = read_all([tmp_path, runs[0]])
+    assert (len(found), len(without)) == (1, 1), "a study has rows without logs too"
+
+
+def test_of_several_recipes_each_is_told_by_its_own_settings(runs: list[Path]) -> None:
+    mine = [read(folder) for folder in runs]
+    other = replace(mine[0], settings={"recipe": "unet", "scale": "small", "lr": 1.0, "seed": 1})
+    assert set(together([*mine, other])) == {"covid-mtl, shift", "covid-mtl, no shift", "unet"}
 
 
 def _emptied(folder: Path) -> Path:
