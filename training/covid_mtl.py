@@ -131,7 +131,7 @@ def recipe(
         arguments=arguments,
         input=spec,
         classes={task: CLASSES[task] for task in tasks},
-        limits="phantoms have no test and no course: their labels are simulated, and support no conclusion",
+        limits="a drawn patient has no test and no course: labels of such are simulated, and support no conclusion",
     )
     return Recipe(
         card=card,

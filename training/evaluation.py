@@ -11,11 +11,9 @@ from pathlib import Path
 from training import cardscores, heldoutreport, surfaces
 from training.cases import Cases
 from training.datasets.heldout import COUNT, HeldOutPhantoms
-from training.datasets.library import LibraryCases
+from training.datasets.library import PHANTOM, cases_in
 from training.datasets.public.registry import DATA_SETS
-from training.datasets.public.split import PARTS
-from training.datasets.published import PublishedCases
-from training.datasets.stored import INDEX, DataError
+from training.datasets.stored import DataError
 from training.evaluate import Contender, Evaluation
 from training.judge import Judged, Progress, judge
 from training.page import page
@@ -24,7 +22,6 @@ from training.tables import put_section
 
 MEASUREMENTS = "measurements"  # below the folder of an evaluation
 REPORT, PAGE = "report.json", "report.html"
-PHANTOM = "phantom"
 
 
 class CannotEvaluate(Exception):
@@ -93,11 +90,7 @@ def data_set(settings: Settings) -> Cases:
         raise CannotEvaluate(f"the section on held-out cases is of those that are drawn: --data {PHANTOM}, no folder")
     if not folder:
         raise CannotEvaluate(f"--data {name}: name its folder too, --data {name}=DIR")
-    place = Path(folder)
-    is_library = name == PHANTOM or any((place / part / INDEX).is_file() for part in ("", *PARTS))
-    found: Cases = LibraryCases(folder=place, limit=settings.cases, name=name)
-    if not is_library:
-        found = PublishedCases(folder=place, limit=settings.cases, name=name)
+    found = cases_in(name, Path(folder), settings.cases)
     if not len(found):
         raise CannotEvaluate(f"{folder} holds no patients")
     return found

@@ -1,9 +1,10 @@
 """Our column of the papers' tables: from the published feature table of COVID-MTL, and from studies.
 
 What is computed from the feature table (the cohort, the forests and Welch's analysis) is on the paper's own data and
-split, so it may be compared. What a study measured, on other data, is headed "not comparable": studies that were
-written down lie in training/results, and `--data study=FILE` names one. Everything else keeps an empty column. Numbers
-are rounded as the paper prints them.
+split, so it may be compared. What was measured on other data is headed "not comparable": studies that were written
+down lie in training/results, and `--data study=FILE` names one; cases with known lungs (`--data own=DIR`, or another
+data set's name) fill the table of lungs. Everything else keeps an empty column. Numbers are rounded as the paper prints
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import numpy as np
 from training import reported
 from training.datasets import ictcf
 from training.datasets.ictcf import TASKS, FeatureTable
+from training.datasets.library import PHANTOM, cases_in
+from training.datasets.public.registry import DATA_SETS
 from training.datasets.stored import DataError
+from training.lungtable import lung_table
 from training.reported import Cell, Cells, Row, Table
 from training.tabular import TREES, Judged, judged_on_test
 from training.welch import welch
@@ -48,15 +52,20 @@ def tables_of(paper: str | None, data: Sequence[str] = (), progress: Progress = 
     files: dict[str, Path] = {}
     for words in data:
         name, _, path = words.partition("=")
-        if name not in {*DATA_OF, STUDY} or not path:
-            raise CannotTell(f"--data {words}: NAME=PATH, and NAME one of {', '.join((*DATA_OF, STUDY))}")
-        if name in DATA_OF:
-            _require_paper(name, DATA_OF[name], paper)
+        known = dict.fromkeys((*DATA_OF, STUDY, PHANTOM, *DATA_SETS))
+        if name not in known or not path:
+            raise CannotTell(f"--data {words}: NAME=PATH, and NAME one of {', '.join(known)}")
+        if name != STUDY:
+            _require_paper(name, DATA_OF.get(name, "covid-mtl"), paper)
             files[name] = Path(path)
     studied = _studied(data, paper)
     tables = dict(reported.PAPERS) if paper is None else {paper: reported.PAPERS[paper]}
     if "ictcf" in files:
-        tables["covid-mtl"] = covid_mtl(ictcf.read(files["ictcf"]), progress)
+        tables["covid-mtl"] = covid_mtl(ictcf.read(files.pop("ictcf")), progress)
+    for name, path in files.items():
+        lungs = lung_table(cases_in(name, path), progress)
+        kept = [lungs if table.title == lungs.title else table for table in tables["covid-mtl"]]
+        tables["covid-mtl"] = tuple(kept)
     return tuple(table for name, some in tables.items() for table in _merged(name, some, studied.get(name, ())))
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from models.volume import Volume
-from training.cases import HeldOut
-from training.datasets.public.split import TEST
-from training.datasets.published import CHOSEN_BY, sides
+from training.cases import Cases, HeldOut
+from training.datasets.public.split import PARTS, TEST
+from training.datasets.published import CHOSEN_BY, PublishedCases, sides
 from training.datasets.stored import INDEX, VALIDATION, DataError, StoredLibrary
 
+PHANTOM = "phantom"
 APART = ("covid", "cap", "normal", "atelectasis")
 
 
@@ -29,7 +30,7 @@ class LibraryCases:
 
     folder: Path
     limit: int | None = None
-    name: str = "phantom"
+    name: str = PHANTOM
 
     @property
     def synthetic(self) -> bool:
@@ -72,6 +73,14 @@ class LibraryCases:
         return next((place for place in places if (place / INDEX).is_file()), self.folder)
 
 
+def cases_in(name: str, folder: Path, limit: int | None = None) -> Cases:
+    """The cases of a data set to judge by: of a library where the folder is one, and of drawn patients always; else as
+    the data set is published. DataError comes with the first question."""
+    if name == PHANTOM or any((folder / part / INDEX).is_file() for part in ("", *PARTS)):
+        return LibraryCases(folder=folder, limit=limit, name=name)
+    return PublishedCases(folder=folder, limit=limit, name=name)
+
+
 @functools.cache
 def _opened(folder: Path) -> StoredLibrary:
     return StoredLibrary(folder)
@@ -84,4 +93,4 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-__all__ = ["DataError", "LibraryCases"]
+__all__ = ["DataError", "LibraryCases", "cases_in"]

@@ -37,10 +37,16 @@ RUNS = Path("runs")  # trainings, and the phantoms they share, where nobody says
 
 @app.command()
 def models(
+    named: Annotated[
+        str | None, typer.Argument(help="Print the card of this model, or of the bundle in this folder.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All 36 of the four papers, with their sizes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the models that the configuration can name."""
+    """List the models that the configuration can name, or print the card of one."""
+    if named is not None:
+        _print_card(named)
+        return
     if every:
         _catalogue(as_json=as_json)
         return
@@ -49,10 +55,21 @@ def models(
     keys = ("number", "name", "version", "roles", "paper", "synthetic", "limits")
     items = [{key: getattr(card, key) for key in keys} | {"megabytes": megabytes(card)} for card in cards()]
     if as_json:
-        print_json(items)
+        print_json([item | {"card": asdict(card)} for item, card in zip(items, cards(), strict=True)])
     else:
         shown = ("number", "name", "version", "roles", "megabytes", "synthetic", "limits")  # the paper: --all, --json
         print_table(shown, [[", ".join(i[k]) if k == "roles" else i[k] for k in shown] for i in items])
+
+
+def _print_card(named: str) -> None:
+    from models.bundle import BundleError, read_card
+    from models.zoo import METHODS, shipped
+
+    try:
+        card = METHODS[named] if named in METHODS else read_card(shipped().get(named, Path(named)))
+    except BundleError as error:
+        fail(str(error), BAD_CONFIGURATION)
+    print_json(asdict(card))
 
 
 def _catalogue(*, as_json: bool) -> None:
@@ -120,7 +137,11 @@ def calibrate(
 def tables(
     paper: Annotated[str | None, typer.Argument(help="ct-triage, covid-mtl, amyar or deepsc; all where empty.")] = None,
     data: Annotated[
-        list[str] | None, typer.Option(help="NAME=PATH; ictcf=FILE fills the forests and Welch rows of covid-mtl.")
+        list[str] | None,
+        typer.Option(
+            help="NAME=PATH; ictcf=FILE fills the forests and Welch rows of covid-mtl, own=DIR or another data set its "
+            "lungs; study=FILE is what `triaged study --json` printed."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -11,15 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from models.predict import resolve
 from models.severity import LEFT, RIGHT
 from models.volume import Volume
 from tests.unit.models.chest import Chest, Ellipsoid, draw
 from tests.unit.training.datasets_public import miniatures
 from tests.unit.training.small_patients import patient
-from training import evaluation
+from training import evaluation, reported
 from training.datasets.library import LibraryCases
 from training.datasets.published import PublishedCases
 from training.datasets.stored import DataError, store
+from training.overlap import slice_wise
 from triaged.cli import app
 
 
@@ -124,3 +126,26 @@ def test_a_prepared_library_is_judged_by_its_test_part_too(tmp_path: Path) -> No
     assert found.name == "mosmed-1110"
     assert found.description == "test, at 2 mm in-plane"
     np.testing.assert_array_equal(found[0].volume.hu, patient(20, lesion=True).hu)
+
+
+def test_cases_with_known_lungs_fill_the_table_of_lungs(own: Path, tmp_path: Path) -> None:
+    words = ["tables", "covid-mtl", "--data"]
+    ran = CliRunner().invoke(app, [*words, f"own={own}", "--json"])
+    assert ran.exit_code == 0, ran.output
+    (lungs,) = [table for table in json.loads(ran.stdout) if table["title"] == reported.LUNGS.title]
+    assert lungs["note"].startswith("Not comparable with the paper: ours are Own folder: 2 cases of its test part; ")
+    classical, refined = (row["ours"] for row in lungs["rows"])
+    for ours in (classical, refined):
+        assert 0.9 < ours["Jaccard"] < ours["Dice"] < 1.0
+        assert 0.9 < ours["MCC"] < ours["Dice"]
+        assert 0.9 < ours["precision"] <= 1.0
+    found = [
+        slice_wise("lung", resolve("classical-lungs", "lungs").lungs(case.volume).labels > 0, case.labels > 0)
+        for case in (PublishedCases(name="own", folder=own)[n] for n in range(2))
+        if case.labels is not None
+    ]
+    assert classical["Dice"] == pytest.approx(np.mean([one["lung_slice_dice"] for one in found]), abs=0.002)
+    none = miniatures.mosmed1110(tmp_path / "mosmed")
+    ran = CliRunner().invoke(app, [*words, f"mosmed-1110={none}"])
+    assert (ran.exit_code, "nobody's lungs are known" in ran.stderr) == (1, True)
+    assert CliRunner().invoke(app, ["tables", "amyar", "--data", f"own={own}"]).exit_code == 2
