@@ -80,6 +80,9 @@ class MeasuredTriage(VolumeTriage):
         """Raises ValueError where there are no lungs, or more of them than can be measured."""
         if getattr(self._network, "features", None) is None:
             return super().triage(volume, lungs)
+        if self._spec.features_mm is None:
+            raise BundleError(f"{self.card.name}: the card does not say what grid its features are measured on")
         case = prepare(volume, self._spec, lungs.labels > 0)
-        features = torch.tensor([list(self.measure(volume, lungs.labels > 0).values())], device=self._device)
+        measured = self.measure(volume, lungs.labels > 0, self._spec.features_mm)
+        features = torch.tensor([list(measured.values())], device=self._device)
         return self._result(self._network(self._input(case), features))

@@ -112,8 +112,9 @@ def recipe(
     arguments: Mapping[str, Any],
     tasks: Sequence[str],
     stages: Sequence[Stage],
-    features: bool = False,
+    features_mm: float | None = None,
 ) -> Recipe:
+    """`features_mm`: the grid of the radiomic features of a network that is given them beside the volume."""
     spec = InputSpec(
         kind=Kind.VOLUME,
         pixel_mm=plan.pixel_mm,
@@ -122,6 +123,7 @@ def recipe(
         mask=MaskPolicy.ZERO,
         size=(plan.slices, plan.plane, plan.plane),
         mean_sd=MEAN_SD,
+        features_mm=features_mm,
     )
     said = {"probability": "CT" in tasks or "NAT" in tasks, "class_probabilities": "severity" in tasks}
     card = replace(
@@ -136,7 +138,7 @@ def recipe(
     return Recipe(
         card=card,
         stages=tuple(stages),
-        data=partial(_data, plan=plan, spec=spec, tasks=tasks, features=features),
+        data=partial(_data, plan=plan, spec=spec, tasks=tasks),
         validate=partial(validate, tasks=tasks),
         select=SELECT,
         seed=plan.seed,
@@ -209,7 +211,7 @@ def validate(network: nn.Module, cases: Iterable[Batch], *, tasks: Sequence[str]
     return {**areas, MEAN_AUC: mean_of(list(areas.values()))}
 
 
-def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str], features: bool) -> Data:
+def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str]) -> Data:
     kind = partial(
         ClassifiedVolumes,
         spec=spec,
@@ -218,8 +220,8 @@ def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str], fe
         volumes=plan.volumes,
         augment=plan.augment,
     )
-    if features:
-        train, held_out = open_libraries(folder)
-        tables = feature_table(folder / TRAIN, train), feature_table(folder / VALIDATION, held_out)
-        kind = partial(kind, features=tables)
+    if spec.features_mm is not None:
+        opened = zip((TRAIN, VALIDATION), open_libraries(folder), strict=True)
+        tables = [feature_table(folder / name, library, spec.features_mm) for name, library in opened]
+        kind = partial(kind, features=tuple(tables))
     return samples(plan, kind)(folder)

@@ -100,11 +100,11 @@ class Judgement:
         """Radiomic features take far longer than what is made of them, and several rows ask for the same."""
         if not isinstance(predictor, MeasuredTriage | RadiomicTriage):
             return
-        path = self._keep / self._digest("features") / f"{number:05}.json"
 
-        def known(volume: Volume, lungs: NDArray[np.bool_]) -> Mapping[str, float]:
+        def known(volume: Volume, lungs: NDArray[np.bool_], grid_mm: float) -> Mapping[str, float]:
+            path = self._keep / self._digest("features", f"{grid_mm:g}") / f"{number:05}.json"
             if not path.is_file():
-                _write(path, json.dumps(of_volume(volume, lungs)))
+                _write(path, json.dumps(of_volume(volume, lungs, grid_mm)))
             features: Mapping[str, float] = json.loads(path.read_text(encoding="utf-8"))
             return features
 

@@ -91,7 +91,7 @@ class Workshop:
                 train(
                     training.recipe,
                     scale=self.scale,
-                    data=self.data.features() if training.on_features else self.data.folder,
+                    data=self.data.folder,
                     out=work,
                     changes=self._changes(training, seed),
                     team=Alone(device=self.device),
@@ -138,8 +138,7 @@ class Workshop:
     def place(self, training: Training, seed: int | None) -> tuple[Path, dict[str, Any]]:
         """The folder of a training, by everything that decides what comes out, and its plan."""
         plan = self._plan(training, seed)
-        data = self._features_digest() if training.on_features else self.data.digest
-        said = json.dumps([training.recipe, self.scale, plan, data, code_of(training.recipe, self.scale)])
+        said = json.dumps([training.recipe, self.scale, plan, self.data.digest, code_of(training.recipe, self.scale)])
         digest = hashlib.sha256(said.encode()).hexdigest()[:12]
         return self.folder / f"{training.recipe}-{digest}", plan
 
@@ -152,15 +151,11 @@ class Workshop:
         chosen = () if seed is None else (f"seed={seed}",)
         return (*training.changes_at(self.scale), *chosen)
 
-    def _features_digest(self) -> str:
-        """Features follow from the patients and the code that measures them."""
-        return f"{self.data.digest} {_code('models.radiomics')}"
-
 
 def code_of(recipe: str, scale: str) -> str:
     """Digest of the code that a training follows: the recipe, the network, and all of ours that they import."""
     if recipe in trees.METHODS:
-        return _code("training.tabular")
+        return _code("training.trees")  # what measures the features is among what it imports
     if recipe == thresholds.NAME:
         return _code("training.thresholds")
     architecture = prepared(recipe, scale)[0].card.architecture

@@ -39,6 +39,10 @@ CLASSES = {
     "severity": ("control or suspected", "mild or regular", "severe or critical"),
 }
 TOP = 10  # features that the paper keeps of each task's ranking
+STRANGERS = {
+    True: "says nothing of a patient whose features lie outside what it was fitted on",
+    False: "fitted on so few that it answers for anybody, however unlike them",
+}
 
 Features = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -160,6 +164,7 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         model = fit_boosting(scaled, labels[rows], trees=trees)
         arrays["text"] = text_array(model.booster_.model_to_string())
     judged = judge(np.asarray(model.predict_proba(scale(table.features[~table.train]))), labels[~table.train])
+    outside = fewest_outside(len(rows))
     whose = "drawn patients" if table.synthetic else "patients of iCTCF (HUST-19), whose licence is not stated"
     card = Card(
         name=f"{NAMES_OF[method]}-{task.lower()}",
@@ -168,15 +173,28 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         paper=COVID_MTL,
         roles=("triage",),
         outputs=("probability",) if len(CLASSES[task]) == 2 else ("class_probabilities",),
-        thresholds={"outside": OUTSIDE},
-        training_data=f"a table of features of {len(rows)} {whose}",
+        thresholds={"outside": outside},
+        training_data=f"a table of features, measured at {table.grid_mm:g} mm, of {len(rows)} {whose}",
         synthetic=table.synthetic,
         scores={name: round(value, 4) for name, value in asdict(judged).items()},
-        limits="says nothing of a patient whose features lie outside what it was fitted on; sees texture of the lungs",
+        limits=f"{STRANGERS[outside < 1.0]}; sees texture of the lungs",
         architecture=ARCHITECTURE,
-        arguments={"method": method, "task": task, "classes": CLASSES[task], "features": table.names},
+        arguments={
+            "method": method,
+            "task": task,
+            "classes": CLASSES[task],
+            "features": table.names,
+            "grid_mm": table.grid_mm,
+        },
     )
     return save_bundle(folder, card, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def fewest_outside(patients: int) -> float:
+    """The share of features outside the ranges of so many patients from which on another is not answered for; 1, which
+    nobody exceeds, where they are so few that one drawn as they were would have more: of n patients, the next is the
+    lowest or the highest with probability 2 / (n + 1)."""
+    return OUTSIDE if 2.0 / (patients + 1) < OUTSIDE else 1.0
 
 
 def ranking(model: LGBMClassifier, names: tuple[str, ...], top: int = TOP) -> list[str]:

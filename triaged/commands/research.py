@@ -197,7 +197,7 @@ def train(
     device = at_work_on(device, threads)
     try:
         require(name)
-        data, out_dir = data or _phantoms_for(name, scale), out_dir or RUNS / f"{name}-{scale}"
+        data, out_dir = data or _phantoms_for(scale), out_dir or RUNS / f"{name}-{scale}"
         crew = team(device, devices)
         with _watched(crew, out_dir / LOGS if board else None) as watch, stoppable() as stop:
             trained = follow(
@@ -220,11 +220,11 @@ def train(
     raise typer.Exit(0 if trained.bundle else 1)
 
 
-def _phantoms_for(name: str, scale: str) -> Path:
+def _phantoms_for(scale: str) -> Path:
     from training.studydata import phantoms_for
 
     with err.status("phantoms") as bar:
-        return phantoms_for(name, scale, RUNS / f"data-{scale}", progress=bar.update)
+        return phantoms_for(scale, RUNS / f"data-{scale}", progress=bar.update)
 
 
 @contextmanager
