@@ -19,9 +19,9 @@ from triaged.commands.terminal import (
     err,
     fail,
     out,
-    print_facts,
     print_json,
     print_table,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def train(
     except (TrainingError, CheckpointError, DataError, BundleError, ModuleNotFoundError) as error:
         fail(str(error))
     if crew.rank == 0:  # the others run this command too, and keep silent
-        _tell(trained, as_json=as_json)
+        _tell_of(trained, as_json=as_json)
     raise typer.Exit(0 if trained.bundle else 1)
 
 
@@ -239,11 +239,11 @@ def _watched(crew: Team, logs: Path | None) -> Iterator[Callable[[Progress], Non
         yield watch.together(watches)
 
 
-def _tell(trained: Trained, *, as_json: bool) -> None:
+def _tell_of(trained: Trained, *, as_json: bool) -> None:
     """What came of a training."""
     said = {"bundle": None if trained.bundle is None else str(trained.bundle), "best_step": trained.best_step}
     scores = {"scores": dict(trained.scores)} if as_json else {n: f"{value:.3f}" for n, value in trained.scores.items()}
-    print_facts({**said, **scores}, as_json=as_json)
+    tell({**said, **scores}, as_json=as_json)
     if trained.bundle is None:
         fail("Stopped before the end; the same command with --resume continues.")
 

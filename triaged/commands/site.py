@@ -13,17 +13,7 @@ import typer
 
 from triaged import logs
 from triaged.clock import now
-from triaged.commands.terminal import (
-    BAD_CONFIGURATION,
-    AsJson,
-    Device,
-    err,
-    fail,
-    out,
-    print_facts,
-    print_json,
-    print_table,
-)
+from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, Device, err, fail, out, print_json, print_table, tell
 from triaged.config import Config, load
 from triaged.errors import ConfigError, NotPossible, TriagedError
 
@@ -221,7 +211,7 @@ def audit(config: ConfigPath, as_json: AsJson = False) -> None:
         "last_digest": chain.last_digest,
         "first_break": chain.broken_seq,
     }
-    print_facts(said, as_json=as_json)
+    tell(said, as_json=as_json)
     raise typer.Exit(0 if chain.broken_seq is None else 1)
 
 
@@ -242,7 +232,7 @@ def repair(config: ConfigPath, as_json: AsJson = False) -> None:
         "instances": done.instances,
         "parked_deliveries": done.parked,
     }
-    print_facts(said, as_json=as_json)
+    tell(said, as_json=as_json)
 
 
 @app.command()

@@ -39,7 +39,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     out.print(table)
 
 
-def print_facts(facts: Mapping[str, object], *, as_json: bool) -> None:
+def tell(facts: Mapping[str, object], *, as_json: bool) -> None:
+    """Facts by name, for a program or for a person."""
     if as_json:
         print_json(facts)
     else:
