@@ -6,6 +6,7 @@ training that was stopped and resumed continues bit for bit on a CPU with the sa
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,8 +105,9 @@ class _Fitting:
         if position.step == 0 and self._stage.init_from is not None:
             take_over(network, self._stage.init_from)
         self._optimizer = _optimizer(network, self._stage)
+        self._teacher = None if self._stage.teacher is None else _copy(network)
         if run.resume and position.step > 0:
-            checkpoint.read(run.folder / LAST, network, self._optimizer)
+            checkpoint.read(run.folder / LAST, network, self._optimizer, self._teacher)
 
     def run(self) -> Position:
         stage, run = self._stage, self._run_
@@ -117,7 +119,7 @@ class _Fitting:
             run.watch(Progress(stage=stage.name, step=done, steps=stage.steps, losses=losses, scores=scores))
             stopped = run.team.agree(run.stop())
             if (scores is not None or stopped) and run.team.rank == 0:
-                checkpoint.write(run.folder / LAST, self._position, self._network, self._optimizer)
+                checkpoint.write(run.folder / LAST, self._position, self._network, self._optimizer, self._teacher)
             if stopped:
                 break
         return self._position
@@ -132,7 +134,7 @@ class _Fitting:
         self._optimizer.zero_grad(set_to_none=True)
         values: dict[str, float] = {}
         for batch in batches:
-            terms = stage.loss(self._network, {name: t.to(team.device) for name, t in batch.items()})
+            terms = self._terms({name: t.to(team.device) for name, t in batch.items()})
             torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
             for name, term in terms.items():
                 values[name] = values.get(name, 0.0) + float(term.detach()) / len(batches)
@@ -140,7 +142,15 @@ class _Fitting:
             raise TrainingError(f"{stage.name}, step {step}: the loss is no number ({values}); try a lower --set lr=")
         team.share(self._network.parameters())
         self._optimizer.step()
+        if stage.teacher is not None and self._teacher is not None:
+            _follow(self._teacher, self._network, stage.teacher.keep)
         return values
+
+    def _terms(self, batch: Batch) -> Mapping[str, Tensor]:
+        terms = self._stage.loss(self._network, batch)
+        if self._stage.teacher is None or self._teacher is None:
+            return terms
+        return {**terms, **self._stage.teacher.loss(self._network, batch, self._teacher)}
 
     def _validated(self) -> Mapping[str, float]:
         if self._run_.team.rank > 0:
@@ -217,6 +227,23 @@ def _set_training(network: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(p.requires_grad for p in own):
             module.eval()
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """A teacher: it learns from nothing but its pupil's weights."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+def _follow(teacher: nn.Module, network: nn.Module, keep: float) -> None:
+    """Draw the teacher towards the network; a mean teacher's batch norms too."""
+    if keep == 1.0:
+        return
+    own = network.state_dict()  # both without a gradient
+    for name, value in teacher.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(own[name], 1.0 - keep)
+        else:
+            value.copy_(own[name])
 
 
 def _optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:
