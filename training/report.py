@@ -106,6 +106,7 @@ def report(
     parts = []
     for contender, row, found in zip(judged.contenders, evaluation.rows, judged.measured, strict=True):
         seconds = [one.seconds for one in found]
+        told_of = _told(found, truths)
         part = Part(
             label=contender.label,
             models=contender.words,
@@ -115,10 +116,10 @@ def report(
             differences=row.differences,
             details=scores(found, judged.cases, DETAILS, **how),
             decision=_decision(found, judged.cases, **how),
-            classes={task: classes.judged(*told, **how) for task, told in _told(found, truths).items()},
+            classes={task: classes.judged(*told, seed=seed, resamples=resamples) for task, told in told_of.items()},
             groups=_groups(found, judged.cases, **how),
             roc={name: _roc(found, judged.cases, which) for name, which in AGAINST.items()},
-            class_roc={task: _one_against_rest(*told) for task, told in _told(found, truths).items()},
+            class_roc={task: _one_against_rest(*told) for task, told in told_of.items()},
         )
         parts.append(part)
     return Report(

@@ -62,8 +62,8 @@ def tables_of(paper: str | None, data: Sequence[str] = (), progress: Progress = 
     tables = dict(reported.PAPERS) if paper is None else {paper: reported.PAPERS[paper]}
     if "ictcf" in files:
         tables["covid-mtl"] = covid_mtl(ictcf.read(files.pop("ictcf")), progress)
-    for name, path in files.items():
-        lungs = lung_table(cases_in(name, path), progress)
+    for name, folder in files.items():
+        lungs = lung_table(cases_in(name, folder), progress)
         kept = [lungs if table.title == lungs.title else table for table in tables["covid-mtl"]]
         tables["covid-mtl"] = tuple(kept)
     return tuple(table for name, some in tables.items() for table in _merged(name, some, studied.get(name, ())))
@@ -76,7 +76,7 @@ def _require_paper(what: str, its: str, asked: str | None) -> None:
 
 def _studied(data: Sequence[str], asked: str | None) -> dict[str, tuple[Table, ...]]:
     """The tables of studies by paper: those that were written down, and instead of them those that are named."""
-    found = {name: of_study(path)[1] for name in reported.PAPERS if (path := RESULTS / f"{name}.json").is_file()}
+    found = {name: of_study(kept)[1] for name in reported.PAPERS if (kept := RESULTS / f"{name}.json").is_file()}
     for words in data:
         name, _, path = words.partition("=")
         if name == STUDY:
