@@ -6,9 +6,8 @@ training scans, and does not print its grid. Ours is around the values it found.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,11 @@ from models.bundle import save_bundle
 from models.grid import in_plane_shape, resample_hu, resample_mask
 from models.morphology import components
 from models.thresholding import ARCHITECTURE, Thresholding, dense, fewest, lesions
+from training.atonce import Described, planned, require_new, write_manifest
 from training.datasets.phantom import Patient, volume_of
 from training.datasets.stored import DataError, StoredLibrary, open_libraries
-from training.loop import TrainingError
 from training.scores import dice
-from training.team import ALONE
-from training.train import BUNDLE, MANIFEST, Trained, changed, manifest
+from training.train import BUNDLE, Trained
 
 NAME = "thresholding"
 DICE = "lesion Dice"
@@ -55,24 +53,13 @@ SCALES: Mapping[str, Plan] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Described:
-    """What a manifest says of the patients."""
-
-    digest: str
-    description: str
-
-
-def train(name: str, *, scale: str, changes: tuple[str, ...] | list[str], data: Path, out: Path) -> Trained:
+def train(name: str, *, scale: str, changes: Sequence[str], data: Path, out: Path) -> Trained:
     """Search on the annotated patients of data/train, judge on those of data/validation, and write out/bundle.
 
     Raises TrainingError where the folder holds a training, DataError where nobody's lesions are known.
     """
-    if scale not in SCALES:
-        raise TrainingError(f"{name} has no scale {scale}; there are {', '.join(SCALES)}")
-    plan: Plan = changed(SCALES[scale], changes)
-    if (out / BUNDLE).exists():
-        raise TrainingError(f"{out} holds a training; choose another folder")
+    plan = planned(name, scale, SCALES, changes)
+    require_new(out)
     patients, held_out = open_libraries(data)
     found, reached = search(_with_lesions(patients, plan.patients), plan)
     judged = [_dice(patient, found) for patient in _with_lesions(held_out, plan.patients)]
@@ -88,10 +75,8 @@ def train(name: str, *, scale: str, changes: tuple[str, ...] | list[str], data: 
         architecture=ARCHITECTURE,
     )
     save_bundle(out / BUNDLE, card, {})
-    whose = _Described(digest=f"{patients.digest}+{held_out.digest}", description=described)
-    text = json.dumps(manifest(name, scale, asdict(plan), whose, ALONE), indent=2, sort_keys=True) + "\n"
-    for folder in (out, out / BUNDLE):
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    whose = Described(digest=f"{patients.digest}+{held_out.digest}", description=described)
+    write_manifest(out, name, scale, plan, whose)
     return Trained(bundle=out / BUNDLE, scores=scores, best_step=None)
 
 

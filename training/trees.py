@@ -7,19 +7,19 @@ The grid of the features goes into the bundle: a study is measured on the same w
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from training import atonce
+from training.atonce import Described, require_new, write_manifest
 from training.datasets import ictcf
 from training.datasets.drawn_features import features_of
 from training.datasets.measured import GRIDS_MM
 from training.loop import TrainingError
 from training.tabular import NAMES_OF, TREES, write_bundle
-from training.team import ALONE
-from training.train import BUNDLE, MANIFEST, Trained, changed, manifest
+from training.train import BUNDLE, Trained
 
 METHODS: Mapping[str, str] = {name: method for method, name in NAMES_OF.items()}
 
@@ -40,14 +40,6 @@ SCALES: Mapping[str, Plan] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Described:
-    """What a manifest says of a table."""
-
-    digest: str
-    description: str
-
-
 def train(name: str, *, scale: str, changes: Sequence[str], data: Path, out: Path) -> Trained:
     """Fit on the training part of a table of features, or of those of the drawn patients in a folder, judge on its test
     part, and write out/bundle.
@@ -55,28 +47,21 @@ def train(name: str, *, scale: str, changes: Sequence[str], data: Path, out: Pat
     Raises TrainingError where the folder holds a training, DataError on a table or patients that are none.
     """
     plan = planned(name, scale, changes)
-    if (out / BUNDLE).exists():
-        raise TrainingError(f"{out} holds a training; choose another folder")
+    require_new(out)
     path = features_of(data, plan.grid_mm) if data.is_dir() else data
     table = ictcf.read(path)
     if plan.grid_mm not in (table.grid_mm, SCALES[scale].grid_mm):
         raise TrainingError(f"{path.name} was measured at {table.grid_mm:g} mm, not at grid_mm={plan.grid_mm:g}")
     plan = replace(plan, grid_mm=table.grid_mm)
-    described = _Described(
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(), description=f"{len(table)} patients of {path.name}"
-    )
     card = write_bundle(out / BUNDLE, table, plan.task, METHODS[name], trees=plan.trees)
-    text = json.dumps(manifest(name, scale, asdict(plan), described, ALONE), indent=2, sort_keys=True) + "\n"
-    for folder in (out, out / BUNDLE):
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    digest, whose = hashlib.sha256(path.read_bytes()).hexdigest(), f"{len(table)} patients of {path.name}"
+    write_manifest(out, name, scale, plan, Described(digest=digest, description=whose))
     return Trained(bundle=out / BUNDLE, scores=card.scores, best_step=None)
 
 
 def planned(name: str, scale: str, changes: Sequence[str]) -> Plan:
     """The plan of the scale with `changes` ("key=value") applied. Raises TrainingError naming what is wrong."""
-    if scale not in SCALES:
-        raise TrainingError(f"{name} has no scale {scale}; there are {', '.join(SCALES)}")
-    plan: Plan = changed(SCALES[scale], changes)
+    plan = atonce.planned(name, scale, SCALES, changes)
     for key in ("trees", "grid_mm"):
         if not getattr(plan, key) > 0:
             raise TrainingError(f"{key} is {getattr(plan, key):g}, must be more than 0")

@@ -160,10 +160,10 @@ def loss(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
-    """Mean Dice over images with lesions, ROC AUC, accuracy, sensitivity and specificity for COVID-19, of what the
-    network says, and the mean loss with its sign turned, by which it is chosen."""
+    """Mean Dice over images with lesions, of masks and soft as in the paper, ROC AUC, accuracy, sensitivity and
+    specificity for COVID-19, of what the network says; the mean loss with its sign turned, by which it is chosen."""
     device = next(network.parameters()).device
-    losses, overlaps, likely, covid = [], [], [], []
+    losses, overlaps, soft, likely, covid = [], [], [], [], []
     for case in cases:
         case = {name: t.to(device) for name, t in case.items()}
         losses.append(float(torch.stack(list(loss(network, case).values())).sum()))
@@ -171,12 +171,13 @@ def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
         truth = case["lesions"].cpu().numpy() > 0.5
         if "lesions" in found and truth.any():
             overlaps.append(dice((torch.sigmoid(found["lesions"]) > LESION_LEVEL).cpu().numpy(), truth))
+            soft.append(1.0 - float(dice_loss(found["lesions"], case["lesions"])))
         if "covid" in found:
             likely.append(float(torch.sigmoid(found["covid"])))
             covid.append(bool(case["covid"] > 0.5))
     scores = {SELECT: -float(np.mean(losses))}
     if overlaps:
-        scores["lesion Dice"] = float(np.mean(overlaps))
+        scores |= {"lesion Dice": float(np.mean(overlaps)), "soft Dice": float(np.mean(soft))}
     if likely:
         said = Confusion.of(np.array(likely) > LEVEL, covid)
         scores |= {"AUC": roc_auc(likely, covid), "accuracy": said.accuracy}
