@@ -20,7 +20,7 @@ from models.crosscheck import Crosscheck
 from models.extent import Extent, extent
 from models.familiar import Unfamiliar, features, unfamiliar
 from models.opacity import unexplained
-from models.predict import LungMasks, TriageResult, resolve
+from models.predict import LungMasks, TriagePredictor, TriageResult, resolve
 from models.refusal import NotAVolume, Refusal
 from models.severity import Floor, Severity, severity
 from models.volume import Volume
@@ -85,6 +85,11 @@ class Pipeline:
     @property
     def identities(self) -> tuple[Identity, ...]:
         return _identity("lungs", self._lungs.card), _identity("triage", self._triage.card)
+
+    @property
+    def triage(self) -> TriagePredictor:
+        """For whoever knows the lungs."""
+        return self._triage
 
     @property
     def triage_card(self) -> Card:

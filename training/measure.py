@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.cards import Card
 from models.pipeline import Pipeline, Prediction
-from models.predict import TriageResult
+from models.predict import LungMasks, TriagePredictor, TriageResult
 from models.refusal import NotAVolume
-from models.severity import severity
+from models.severity import LEFT, RIGHT, severity
 from training.cases import HeldOut
 from training.overlap import overlap, slice_wise
 from training.scores import dice
@@ -74,7 +74,10 @@ def remaining(case: HeldOut) -> Case:
 
 
 def measure(pipeline: Pipeline, case: HeldOut, *, surfaces: bool = False) -> Measured:
-    """One case through one pipeline; `surfaces`: with their distances, which may take longer than the pipeline."""
+    """One case through one pipeline; `surfaces`: with their distances, which may take longer than the pipeline. Of a
+    picture, the triage alone."""
+    if case.picture:
+        return replace(read_with(pipeline.triage, case, _given(case), surfaces=surfaces), lung_dice=NAN)
     began = time.perf_counter()
     try:
         found = pipeline.run(case.volume)
@@ -92,6 +95,42 @@ def measure(pipeline: Pipeline, case: HeldOut, *, surfaces: bool = False) -> Mea
             refused=True,
         )
     return measured_of(found, pipeline.triage_card, case, time.perf_counter() - began, surfaces=surfaces)
+
+
+def read_with(predictor: TriagePredictor, case: HeldOut, lungs: LungMasks, *, surfaces: bool) -> Measured:
+    """One case by one model that is given the lungs. Without lungs it is refused, and has found nothing."""
+    if not lungs.labels.any():
+        return Measured(lung_dice=0.0, lesion_dice=NAN, fraction=0.0, score=0.0, seconds=NAN, refused=True)
+    began = time.perf_counter()
+    found = predictor.triage(case.volume, lungs)
+    seconds = time.perf_counter() - began
+    inside = None if case.labels is None else case.labels > 0
+    fraction, lesion_dice, masks = NAN, NAN, {}
+    if found.lesions is not None:
+        fraction = severity(lungs.labels, found.lesions, case.volume.voxel_ml).fraction
+        if case.lesions is not None:
+            lesion_dice, mm = dice(found.lesions, case.lesions), case.volume.spacing_mm
+            with_surfaces = surfaces and bool(case.lesions.any())
+            masks = overlap("lesion", found.lesions, case.lesions, mm, inside=inside, surfaces=with_surfaces)
+    return Measured(
+        lung_dice=NAN if inside is None else dice(lungs.labels > 0, inside),
+        lesion_dice=lesion_dice,
+        fraction=fraction,
+        score=fraction if found.probability is None else found.probability,
+        seconds=seconds,
+        is_probability=found.probability is not None,
+        classes=classes_of(found, predictor.card),
+        masks=masks,
+    )
+
+
+def _given(case: HeldOut) -> LungMasks:
+    """The lungs of a picture: those that are known, or all of it, by halves."""
+    labels = case.labels
+    if labels is None:
+        labels = np.full(case.volume.shape, LEFT, np.uint8)
+        labels[..., : labels.shape[2] // 2] = RIGHT  # columns run to the patient's left
+    return LungMasks(labels=labels, sides_by_size=False)
 
 
 def measured_of(found: Prediction, card: Card, case: HeldOut, seconds: float, *, surfaces: bool = False) -> Measured:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,14 +19,11 @@ from numpy.typing import NDArray
 from models.predict import LungMasks, TriagePredictor, resolve
 from models.radiomic_triage import RadiomicTriage
 from models.radiomics import of_volume
-from models.severity import severity
 from models.volume import Volume
 from models.volume_triage import MeasuredTriage
 from training.cases import HeldOut
 from training.judge import code
-from training.measure import NAN, VERSION, Case, Measured, classes_of, remaining
-from training.overlap import overlap
-from training.scores import dice
+from training.measure import VERSION, Case, Measured, read_with, remaining
 from training.studydata import CaseSet
 
 Progress = Callable[[int, int], None]  # (done, of how many)
@@ -112,32 +108,8 @@ class Judgement:
 
 
 def measured(predictor: TriagePredictor, seen: Seen, *, surfaces: bool) -> Measured:
-    """One case by one model. Without lungs it is refused, and has found nothing."""
-    case, labels = seen.case, seen.lungs.labels
-    if not labels.any():
-        return Measured(lung_dice=0.0, lesion_dice=NAN, fraction=0.0, score=0.0, seconds=NAN, refused=True)
-    began = time.perf_counter()
-    found = predictor.triage(case.volume, seen.lungs)
-    seconds = time.perf_counter() - began
-    assert case.labels is not None  # a phantom's truth is known
-    assert case.lesions is not None
-    inside, fraction, lesion_dice, masks = case.labels > 0, NAN, NAN, {}
-    if found.lesions is not None:
-        fraction = severity(labels, found.lesions, case.volume.voxel_ml).fraction
-        lesion_dice = dice(found.lesions, case.lesions)
-        mm = case.volume.spacing_mm
-        with_surfaces = surfaces and bool(case.lesions.any())
-        masks = overlap("lesion", found.lesions, case.lesions, mm, inside=inside, surfaces=with_surfaces)
-    return Measured(
-        lung_dice=dice(labels > 0, inside),
-        lesion_dice=lesion_dice,
-        fraction=fraction,
-        score=fraction if found.probability is None else found.probability,
-        seconds=seconds,
-        is_probability=found.probability is not None,
-        classes=classes_of(found, predictor.card),
-        masks=masks,
-    )
+    """One case by one model."""
+    return read_with(predictor, seen.case, seen.lungs, surfaces=surfaces)
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from models.volume import Volume
 from training.cases import Cases, HeldOut
+from training.datasets.public.case import MM
 from training.datasets.public.split import PARTS, TEST
 from training.datasets.published import CHOSEN_BY, PublishedCases, sides
 from training.datasets.stored import INDEX, VALIDATION, DataError, StoredLibrary
@@ -65,6 +66,7 @@ class LibraryCases:
             lesions=patient.lesions if patient.annotated else None,
             descriptors=entry.get("descriptors", {}),
             groups={"slice spacing": f"{patient.spacing_mm[0]:.0f} mm", **entry.get("facts", {})},
+            picture=MM in entry.get("unknown", ()),
         )
 
     @property

@@ -71,6 +71,7 @@ class PublishedCases:
             labels=None if found.lungs is None else sides(found.lungs, found.volume),
             lesions=found.lesions,
             groups=_groups(case, found.volume),
+            picture=MM in case.unknown,
         )
 
     def _case(self, number: int) -> Case:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.case import Kind
 from training.train import prepared, recipes
 
 DEEPSC_HU, CT_TRIAGE_HU, PICTURES_HU = (-1400.0, 200.0), (-1000.0, 300.0), (-1350.0, 150.0)
@@ -73,3 +74,10 @@ def test_the_scale_paper_is_the_papers(name: str) -> None:
         assert made.param_groups[0]["momentum"] == 0.0, "plain"
     if name == "lungs-unet":
         assert [recipe.stages[0].schedule(done) for done in (0.0, 0.49, 0.5)] == [1.0, 1.0, 0.1]
+
+
+def test_what_scores_slices_says_in_its_card_how_they_become_a_study() -> None:
+    cards = [prepared(name, "paper")[0].card for name in recipes()]
+    scoring = [c for c in cards if c.input and c.input.kind is Kind.SLICES and "probability" in c.outputs]
+    assert {card.number for card in scoring} == {14, 16, 26}
+    assert all(card.input is not None and card.input.aggregator is not None for card in scoring)

@@ -19,8 +19,12 @@ from tests.unit.training.datasets_public import miniatures
 from tests.unit.training.small_patients import patient
 from training import evaluation, reported
 from training.datasets.library import LibraryCases
+from training.datasets.prepare_library import prepare
+from training.datasets.public.registry import data_set
 from training.datasets.published import PublishedCases
 from training.datasets.stored import DataError, store
+from training.evaluate import CLASSICAL
+from training.measure import measure
 from training.overlap import slice_wise
 from triaged.cli import app
 
@@ -149,3 +153,21 @@ def test_cases_with_known_lungs_fill_the_table_of_lungs(own: Path, tmp_path: Pat
     ran = CliRunner().invoke(app, [*words, f"mosmed-1110={none}"])
     assert (ran.exit_code, "nobody's lungs are known" in ran.stderr) == (1, True)
     assert CliRunner().invoke(app, ["tables", "amyar", "--data", f"own={own}"]).exit_code == 2
+
+
+def test_of_a_picture_the_triage_alone_is_judged_in_the_lungs_that_are_known(tmp_path: Path) -> None:
+    """A slice of unknown scale shows no volume of lung: a pipeline would refuse what Amyar et al. are trained on."""
+    slices = PublishedCases(name="medseg-100", folder=miniatures.medseg100(tmp_path / "slices"), limit=1)
+    assert slices[0].picture
+    one = measure(CLASSICAL.pipeline(), slices[0])
+    assert not one.refused
+    assert np.isnan(one.lung_dice), "nobody looked for lungs"
+    assert one.lesion_dice > 0.3
+    assert one.masks["lesion_specificity"] > 0.5
+    pictures = PublishedCases(name="covid-ct", folder=miniatures.covid_ct(tmp_path / "pictures"), limit=1)
+    assert pictures[0].labels is None
+    assert not measure(CLASSICAL.pipeline(), pictures[0]).refused
+    prepare(data_set("medseg-100"), tmp_path / "slices", tmp_path / "library")
+    library = evaluation.data_set(evaluation.Settings(data=f"medseg-100={tmp_path / 'library'}"))
+    assert len(library) == 30
+    assert library[0].picture
