@@ -13,8 +13,8 @@ import pytest
 
 from models.volume_triage import DIAGNOSES, SEVERITIES
 from tests.unit.training.some_cases import SOME
-from training.classes import one_against_rest, rates, table
 from training.cases import THICK_MM
+from training.classes import one_against_rest, rates, table
 from training.evaluate import CLASSICAL, Contender
 from training.figures import area_under
 from training.judge import Judged
