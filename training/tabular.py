@@ -101,10 +101,10 @@ def boosting(**settings: Any) -> LGBMClassifier:
 
 
 def judge(probabilities: Features, labels: Labels) -> Judged:
-    """`probabilities` (patient, class); the likeliest class counts as said."""
+    """`probabilities` (patient, class); the likeliest class counts as said. No AUC (nan) where a class has nobody."""
     said = probabilities.argmax(axis=1)
     precision, recall, f1, _ = precision_recall_fscore_support(labels, said, average="weighted", zero_division=0)
-    aucs = [roc_auc_score(labels == c, probabilities[:, c]) for c in range(probabilities.shape[1])]
+    aucs = [_area(labels == c, probabilities[:, c]) for c in range(probabilities.shape[1])]
     return Judged(
         precision=float(precision),
         recall=float(recall),
@@ -113,6 +113,10 @@ def judge(probabilities: Features, labels: Labels) -> Judged:
         auc=float(np.mean(aucs)),
         auc_sd=float(np.std(aucs)),
     )
+
+
+def _area(is_class: NDArray[np.bool_], likely: Features) -> float:
+    return float(roc_auc_score(is_class, likely)) if 0 < is_class.sum() < is_class.size else float("nan")
 
 
 def judged_on_test(table: FeatureTable, task: str, method: str, trees: int = TREES, seed: int = SEED) -> Judged:
@@ -176,7 +180,7 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         thresholds={"outside": outside},
         training_data=f"a table of features, measured at {table.grid_mm:g} mm, of {len(rows)} {whose}",
         synthetic=table.synthetic,
-        scores={name: round(value, 4) for name, value in asdict(judged).items()},
+        scores={name: round(value, 4) for name, value in asdict(judged).items() if np.isfinite(value)},
         limits=f"{STRANGERS[outside < 1.0]}; sees texture of the lungs",
         architecture=ARCHITECTURE,
         arguments={

@@ -28,7 +28,7 @@ from training import drafts
 from training.datasets.slices import LabelledSlices
 from training.drafts import drafted
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Recipe, Scores
+from training.recipe import Batch, Group, Recipe, Scores
 from training.scores import Confusion, dice, roc_auc
 
 EPOCH = 211  # steps: 844 images in batches of 4
@@ -120,7 +120,14 @@ def card(
     )
 
 
-def of_family(described: Card, plan: Plan, *, annotated: Mapping[str, float], only_annotated: bool = False) -> Recipe:
+def of_family(
+    described: Card,
+    plan: Plan,
+    *,
+    annotated: Mapping[str, float],
+    only_annotated: bool = False,
+    groups: tuple[Group, ...] = (Group(),),
+) -> Recipe:
     """`annotated`: the share of each kind's images that have masks; `only_annotated`: none but those of COVID-19 that
     have are trained on."""
     kind = partial(
@@ -133,7 +140,7 @@ def of_family(described: Card, plan: Plan, *, annotated: Mapping[str, float], on
     )
     return Recipe(
         card=described,
-        stages=(drafts.stage(plan, "slices", loss),),
+        stages=(drafts.stage(plan, "slices", loss, groups=groups),),
         data=drafts.samples(plan, kind, richest=True),
         validate=validate,
         select=SELECT,
