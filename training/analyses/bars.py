@@ -97,5 +97,6 @@ def draw(chart: Chart) -> Figure:
     panels[0].invert_yaxis()
     for axes in panels[len(chart.columns) :]:
         axes.set_axis_off()
-    figure.suptitle(chart.title, fontsize=9)
+    part = any(not bar.whole for bars in chart.columns.values() for bar in bars)
+    figure.suptitle(f"{chart.title}{' (hatched: missing in part)' if part else ''}", fontsize=9)
     return figure

@@ -19,7 +19,7 @@ def draw(runs: Sequence[Run], wanted: Sequence[str] = (), by: str = "") -> Figur
     they lie between, and for the loss what four fifths of the steps do. Raises as `names` and `rows_of` do."""
     columns, rows = names(runs, wanted), rows_of(runs, by)
     figure = drawing.figure(3.6 * len(columns), 2.9 * len(rows) + 0.5)
-    panels = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True)
+    panels = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey="col")
     for line, (title, some) in zip(panels, rows.items(), strict=True):
         # Within a row the setting it stands for sets nothing apart.
         for axes, name in zip(line, columns, strict=True):
