@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.feature_names import GLCM, GLRLM, GLSZM, NAMES, WAVELET_GLCM
-from models.textures import Region, glcm, glrlm, glszm
+from models.textures import Region, along_lines, glszm
 from models.volume import Volume
 
 BIN_WIDTH = 25.0
@@ -63,18 +63,19 @@ def of_volume(volume: Volume, lungs: Mask, grid_mm: float = GRID_MM) -> dict[str
 def extract(raw: NDArray[np.integer], mask: Mask, voxel_mm3: float = 1.0) -> dict[str, float]:
     """The features of `raw` (slice, row, column) inside `mask`, in the order of `NAMES`; outside counts as 0."""
     raw, mask = cropped(np.where(mask, raw, 0), mask)
-    region = Region.of(raw, mask, BIN_WIDTH)
-    found = first_order(raw[mask].astype(np.float64), region, voxel_mm3)
-    found |= _of(glcm(region), GLCM) | _of(glrlm(region), GLRLM) | _of(glszm(region), GLSZM)  # GLSZM's over GLRLM's
-    for band, image in sub_bands(raw.astype(np.float64)):
-        region = Region.of(image, mask, BIN_WIDTH)
-        found |= _of(glcm(region), WAVELET_GLCM, f"{band}_glcm_") | _of(glrlm(region), GLRLM, f"{band}_glrlm_")
+    whole = Region.of(raw, mask, BIN_WIDTH)
+    found = first_order(raw[mask].astype(np.float64), whole, voxel_mm3)
+    bands = {b: Region.of(image, mask, BIN_WIDTH, whole.shape) for b, image in sub_bands(raw.astype(np.float64))}
+    (pairs, runs), *of_bands = along_lines([whole, *bands.values()])
+    found |= _of(pairs, GLCM) | _of(runs, GLRLM) | _of(glszm(whole), GLSZM)  # GLSZM's over GLRLM's
+    for band, (pairs, runs) in zip(bands, of_bands, strict=True):
+        found |= _of(pairs, WAVELET_GLCM, f"{band}_glcm_") | _of(runs, GLRLM, f"{band}_glrlm_")
     return {name: found[name] for name in NAMES}
 
 
 def first_order(values: Image, region: Region, voxel_mm3: float) -> dict[str, float]:
     """18 features of the values alone; entropy and uniformity of the binned ones."""
-    share = np.bincount(region.grid.ravel()[region.inside]) / values.size
+    share = np.bincount(region.level) / values.size
     share = share[share > 0]
     ten, quarter, half, three, ninety = np.percentile(values, [10, 25, 50, 75, 90])
     mean, energy = values.mean(), float((values**2).sum())

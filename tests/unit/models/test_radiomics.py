@@ -134,7 +134,7 @@ def test_a_region_one_slice_thick_has_no_runs_across_it() -> None:
     mask = np.zeros((5, 6, 7), bool)
     mask[2, 1:5, 1:6] = True
     region = Region.of(np.arange(210).reshape(mask.shape), mask, 1000.0)
-    assert len(list(region.steps())) == 4
+    assert len(list(region.shape.steps())) == 4
     assert glrlm(region)["LongRunEmphasis"] > 5
 
 
