@@ -52,6 +52,7 @@ class InputSpec:
     plane: tuple[int, int] | None = None  # pixels (row, column) that a slice, or what is cropped of it, is stretched to
     per_slice: bool = False  # after the window, the least value of each slice becomes 0 and the greatest 1
     aggregator: Aggregator | None = None  # of a network that scores slices
+    features_mm: float | None = None  # grid of the radiomic features that a network is given beside the picture
 
     def __post_init__(self) -> None:
         if self.window_hu[0] >= self.window_hu[1]:
@@ -60,8 +61,10 @@ class InputSpec:
             raise ValueError(f"pixel_mm is {self.pixel_mm}, must be positive")
         if self.margin_mm < 0 or (self.depth is not None and self.depth < 1):
             raise ValueError(f"margin_mm is {self.margin_mm}, depth is {self.depth}")
-        if self.slice_mm is not None and self.slice_mm <= 0:
-            raise ValueError(f"slice_mm is {self.slice_mm}, must be positive")
+        for name in ("slice_mm", "features_mm"):
+            mm = getattr(self, name)
+            if mm is not None and mm <= 0:
+                raise ValueError(f"{name} is {mm}, must be positive")
         for name in ("size", "resized", "tile", "overview", "plane"):
             voxels = getattr(self, name)
             if voxels is not None and min(voxels) < 1:

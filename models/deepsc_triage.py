@@ -8,6 +8,7 @@ patch tells the classification what it saw, at its place; while training there i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -17,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.bundle import Bundle, BundleError
-from models.cards import Card
 from models.case import Box
 from models.deepsc import CLASSES, DeepSC
-from models.maps import doubt_of, network_of, on_volume, spec_of
+from models.maps import WithNetwork, lesions_of
 from models.predict import LungMasks, TriageResult
 from models.prepare import cut, overlap, prepare
 from models.volume import Volume
@@ -31,20 +31,17 @@ TASK = "diagnosis"  # the task in the card's classes; the first class is the one
 Shape = tuple[int, int, int]
 
 
-class DeepScTriage:
+class DeepScTriage(WithNetwork[DeepSC]):
     """Lesions, a score and class probabilities; of a network with one task, what that task gives."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
-        self.card: Card = bundle.card
-        self._network = network_of(bundle, DeepSC)
-        self._spec = spec_of(self.card)
+        super().__init__(bundle, device, DeepSC)
         if self._spec.tile is None or self._spec.overview is None:
             raise BundleError(f"{self.card.name}: the card does not say how large tile and overview are")
         self._tile, self._overview = self._spec.tile, self._spec.overview
         self._classes = self.card.classes.get(TASK, ())
         if self._network.tasks != "lesions" and len(self._classes) != CLASSES:
             raise BundleError(f"{self.card.name}: {CLASSES} answers for the classes {self._classes}")
-        self._device = torch.device(device)
         self._level = self.card.thresholds.get("lesion", LEVEL)
 
     @torch.inference_mode()
@@ -53,13 +50,12 @@ class DeepScTriage:
         inside = lungs.labels > 0
         case = prepare(volume, self._spec, inside)
         likely, logits = self._read(case.image)
-        lesions = None if likely is None else on_volume(likely, case, self._level) & inside
-        doubt = None if likely is None else doubt_of(likely, case)
+        found = lesions_of(likely, case, self._level, inside)
         if logits is None:
-            return TriageResult(lesions=lesions, doubt=doubt)
+            return found
         classes = dict(zip(self._classes, torch.softmax(logits[0], dim=0).tolist(), strict=True))
         score = classes[self._classes[0]]
-        return TriageResult(lesions=lesions, probability=score, class_probabilities=classes, doubt=doubt)
+        return replace(found, probability=score, class_probabilities=classes)
 
     def _read(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32] | None, Tensor | None]:
         """Lesion probabilities on the image and class logits (1, 3), each None where the network has not that task."""

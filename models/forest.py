@@ -99,6 +99,11 @@ class Forest:
     def classes(self) -> tuple[str, ...]:
         return tuple(self.card.arguments["classes"])
 
+    @property
+    def grid_mm(self) -> float:
+        """What the features were measured at; at another grid they are others."""
+        return float(self.card.arguments["grid_mm"])
+
     def probabilities(self, features: Features) -> Features:
         """(patient, feature) in the units of extraction, columns as in `names`, to (patient, class)."""
         width = self.high - self.low
@@ -156,6 +161,8 @@ def _require_whole(forest: Forest) -> None:
         raise ValueError("a tree asks for a feature that has no name")
     if len(forest.classes) != max(2, outputs):
         raise ValueError("as many classes as the trees tell apart must be named")
+    if not forest.grid_mm > 0:
+        raise ValueError(f"features were measured at {forest.grid_mm:g} mm")
 
 
 def of_text(text: str) -> Trees:

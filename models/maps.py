@@ -1,13 +1,12 @@
 """What a network is shown and what comes back: slices in, maps on its own grid out, masks on the volume.
 
-What every predictor that holds a network needs; the two files of roles for segmenters (`models.network`,
-`models.serving`), `models.slicewise` and `models.deepsc_triage` build on it.
+Every predictor that holds a network builds on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from models.cards import Card
 from models.case import Case, InputSpec
 from models.familiar import undecided
 from models.grid import restack_mask
+from models.predict import TriageResult
 from models.prepare import pasted
 
 T = TypeVar("T", bound=nn.Module)
@@ -42,6 +42,17 @@ def network_of(bundle: Bundle, kind: type[T]) -> T:
     if not any(p.dim() == 5 for p in bundle.network.parameters()):  # torch has the format for 2D convolutions only
         bundle.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     return bundle.network
+
+
+class WithNetwork(Generic[T]):
+    """A predictor by a network of some kind: its card, what the network is given, where it computes."""
+
+    def __init__(self, bundle: Bundle, device: str, kind: type[T]) -> None:
+        """Raises BundleError where the card does not say what is given, or the network is of another kind."""
+        self.card: Card = bundle.card
+        self._spec = spec_of(self.card)
+        self._network = network_of(bundle, kind)
+        self._device = torch.device(device)
 
 
 def slices_of(image: NDArray[np.float32], device: torch.device, pixels: int) -> Iterator[tuple[slice, Tensor]]:
@@ -72,6 +83,13 @@ def on_volume(likely: NDArray[np.float32], case: Case, level: float) -> NDArray[
     for s, plane in enumerate(pasted(likely, case)):
         result[s] = (enlarged(torch.from_numpy(plane)[None], (rows, columns))[0] > level).numpy()
     return restack_mask(result, slices)
+
+
+def lesions_of(likely: NDArray[np.float32] | None, case: Case, level: float, inside: NDArray[np.bool_]) -> TriageResult:
+    """What probabilities on `case.image` say of lesions in the lungs of the volume; nothing where there are none."""
+    if likely is None:
+        return TriageResult()
+    return TriageResult(lesions=on_volume(likely, case, level) & inside, doubt=doubt_of(likely, case))
 
 
 def doubt_of(likely: NDArray[np.float32], case: Case) -> float:

@@ -6,6 +6,8 @@ study. Training prepares its samples with the same `prepare`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,12 +15,11 @@ from scipy import ndimage
 
 from models import classical
 from models.bundle import Bundle
-from models.cards import Card
 from models.case import Case, InputSpec
 from models.ct_triage import LungsUNet, MultitaskNet
 from models.familiar import undecided
 from models.grid import regrid_affine
-from models.maps import BATCH_PIXELS, doubt_of, enlarged, network_of, on_volume, slices_of, spec_of
+from models.maps import BATCH_PIXELS, WithNetwork, enlarged, lesions_of, slices_of
 from models.morphology import components
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare, thinned
@@ -31,17 +32,14 @@ LUNG_LEVEL, LESION_LEVEL = 0.5, 0.2  # CT triage: its predictor.py and const.py
 PIXEL_MM, WINDOW_HU = 2.0, (-1000.0, 300.0)
 
 
-class NetworkLungs:
+class NetworkLungs(WithNetwork[LungsUNet]):
     """Role lungs: a network that gives one logit per pixel of a slice, thresholded and cleaned, then the sides.
 
     The paper keeps every component; here a fragment below the size that the classical lungs accept is left out.
     """
 
     def __init__(self, bundle: Bundle, device: str) -> None:
-        self.card: Card = bundle.card
-        self._spec = spec_of(self.card)
-        self._network = network_of(bundle, LungsUNet)
-        self._device = torch.device(device)
+        super().__init__(bundle, device, LungsUNet)
         self._level = self.card.thresholds.get("lung", LUNG_LEVEL)
 
     @torch.inference_mode()
@@ -72,14 +70,11 @@ class NetworkLungs:
             labels[s] = np.where(r + l > self._level, np.where(r >= l, np.uint8(RIGHT), np.uint8(LEFT)), np.uint8(0))
 
 
-class NetworkTriage:
+class NetworkTriage(WithNetwork[MultitaskNet]):
     """Role triage: lesions slice by slice inside the box of the lungs, and one score from at most `depth` slices."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
-        self.card: Card = bundle.card
-        self._spec = spec_of(self.card)
-        self._network = network_of(bundle, MultitaskNet)
-        self._device = torch.device(device)
+        super().__init__(bundle, device, MultitaskNet)
         self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
 
     @torch.inference_mode()
@@ -95,8 +90,7 @@ class NetworkTriage:
             likely[part] = torch.sigmoid(self._network.segmentation(features))[:, 0].cpu().numpy()
             kept.append(features[[int(i) - part.start for i in read if part.start <= i < part.stop]])
         score = float(torch.sigmoid(self._network.identify(torch.cat(kept))))
-        lesions = on_volume(likely, case, self._level) & inside
-        return TriageResult(lesions=lesions, probability=score, doubt=doubt_of(likely, case))
+        return replace(lesions_of(likely, case, self._level, inside), probability=score)
 
 
 def _sides(

@@ -20,7 +20,7 @@ from models.crosscheck import Crosscheck
 from models.extent import Extent, extent
 from models.familiar import Unfamiliar, features, unfamiliar
 from models.opacity import unexplained
-from models.predict import LungMasks, TriageResult, resolve
+from models.predict import LungMasks, TriagePredictor, TriageResult, resolve
 from models.refusal import NotAVolume, Refusal
 from models.severity import Floor, Severity, severity
 from models.volume import Volume
@@ -59,6 +59,7 @@ class Prediction:
     crosscheck: Crosscheck | None = None  # of learned lungs by classical ones; None where no network found the lungs
     unfamiliar: tuple[Unfamiliar, ...] = ()  # how the input is unlike what the networks were trained on
     unexplained: tuple[float, float] = (0.0, 0.0)  # share of right and left lung that is dense and no lesion
+    tasks: Mapping[str, Mapping[str, float]] | None = None  # every class of every task, of a model that has several
 
 
 class Pipeline:
@@ -84,6 +85,11 @@ class Pipeline:
     @property
     def identities(self) -> tuple[Identity, ...]:
         return _identity("lungs", self._lungs.card), _identity("triage", self._triage.card)
+
+    @property
+    def triage(self) -> TriagePredictor:
+        """For whoever knows the lungs."""
+        return self._triage
 
     @property
     def triage_card(self) -> Card:
@@ -122,6 +128,7 @@ class Pipeline:
             crosscheck=check,
             unfamiliar=strange,
             unexplained=unexplained(volume.hu, labels, found),
+            tasks=result.tasks,
         )
 
     def _checked(self, volume: Volume, learned: LungMasks) -> tuple[LungMasks, Card, Crosscheck]:

@@ -95,12 +95,13 @@ class ClassicalLungs:
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdTriage:
-    """Model 32: a lesion mask, no probability."""
+    """Model 32: a lesion mask, no probability. The thresholds are the card's."""
 
     card: Card
 
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
-        return TriageResult(lesions=thresholding.lesions(volume, lungs.labels > 0))
+        settings = thresholding.Thresholding.of(self.card.thresholds)
+        return TriageResult(lesions=thresholding.lesions(volume, lungs.labels > 0, settings))
 
 
 @overload
@@ -129,10 +130,13 @@ def _from_bundle(
     if not folder.is_dir():
         known = ", ".join(sorted({*zoo.METHODS, *zoo.shipped()}))
         raise UnknownModel(f"{name} is neither a model ({known}) nor the folder of a bundle")
-    if role == "triage" and _holds_trees(folder):
+    named = _architecture(folder)
+    if role == "triage" and named == TREES:
         from models.radiomic_triage import RadiomicTriage
 
         return RadiomicTriage.of_bundle(folder)
+    if role == "triage" and named == thresholding.ARCHITECTURE:
+        return ThresholdTriage(card=read_card(folder))
     bundle = load_bundle(folder, architectures, device)
     architecture = architectures[bundle.card.architecture]
     fill = architecture.lungs if role == "lungs" else architecture.triage
@@ -141,12 +145,12 @@ def _from_bundle(
     return fill(bundle, device)
 
 
-def _holds_trees(folder: Path) -> bool:
-    """Models 7 and 8, which are no networks. What is wrong with a folder, `load_bundle` says."""
+def _architecture(folder: Path) -> str:
+    """Models 7, 8 and 32 are no networks. What is wrong with a folder, `load_bundle` says."""
     try:
-        return read_card(folder).architecture == TREES
+        return read_card(folder).architecture
     except BundleError:
-        return False
+        return ""
 
 
 def _on_volume(labels: NDArray[np.uint8], volume: Volume) -> NDArray[np.uint8]:

@@ -34,7 +34,7 @@ class RadiomicTriage:
 
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
         try:
-            features = self.measure(volume, lungs.labels > 0)
+            features = self.measure(volume, lungs.labels > 0, self._forest.grid_mm)
         except ValueError as error:
             log.info("no radiomic features", extra={"reason": str(error)})
             return TriageResult()

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle import Bundle, BundleError
-from models.cards import Card
 from models.case import Kind
 from models.fss import FewShotNet
-from models.maps import BATCH_PIXELS, doubt_of, network_of, on_volume, slices_of, spec_of, stretched
+from models.maps import BATCH_PIXELS, WithNetwork, lesions_of, slices_of, stretched
 from models.network import LESION_LEVEL
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare, thinned
@@ -46,16 +45,14 @@ def from_supports(network: nn.Module, x: Tensor) -> Tensor:
     return network.answer(x)[:, 0]
 
 
-class LesionTriage:
+class LesionTriage(WithNetwork[nn.Module]):
     """Role triage: a lesion mask, and no probability. The card's `InputSpec` says whether the network sees slices or
     volumes; where it sees volumes and `tile` is set, a larger one is read in overlapping tiles, which are averaged;
     where `resized` is set, it sees every volume stretched to that."""
 
     def __init__(self, bundle: Bundle, device: str, likely: Likely = from_logits) -> None:
-        self.card: Card = bundle.card
-        self._spec = spec_of(self.card)
-        self._network, self._likely = network_of(bundle, nn.Module), likely
-        self._device = torch.device(device)
+        super().__init__(bundle, device, nn.Module)
+        self._likely = likely
         self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
 
     @torch.inference_mode()
@@ -64,7 +61,7 @@ class LesionTriage:
         inside = lungs.labels > 0
         case = prepare(volume, self._spec, inside)
         likely = self._slices(case.image) if self._spec.kind is Kind.SLICES else self._volume(case.image)
-        return TriageResult(lesions=on_volume(likely, case, self._level) & inside, doubt=doubt_of(likely, case))
+        return lesions_of(likely, case, self._level, inside)
 
     def _slices(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         likely = np.empty(image.shape, dtype=np.float32)
@@ -88,14 +85,11 @@ class LesionTriage:
         return stretched(found[:, None], x.shape[2:])[:, 0]
 
 
-class SeriesTriage:
+class SeriesTriage(WithNetwork[SlicePoolNet]):
     """Role triage: the score of a whole series from at most `depth` of its slices, and no lesions."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
-        self.card: Card = bundle.card
-        self._spec = spec_of(self.card)
-        self._network = network_of(bundle, SlicePoolNet)
-        self._device = torch.device(device)
+        super().__init__(bundle, device, SlicePoolNet)
 
     @torch.inference_mode()
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from models import classical
 from models.bundle import Bundle, BundleError
-from models.cards import Card
 from models.case import Aggregator, Case
 from models.familiar import undecided
-from models.maps import doubt_of, network_of, on_volume, slices_of, spec_of
+from models.maps import WithNetwork, lesions_of, on_volume, slices_of
 from models.morphology import components
 from models.network import LUNG_LEVEL
 from models.predict import LungMasks, TriageResult
@@ -70,17 +69,15 @@ def finest_map(network: nn.Module, x: Tensor) -> Reading:
     return Reading(lesions=torch.sigmoid(network(x)[0][:, 0]))
 
 
-class SliceTriage:
+class SliceTriage(WithNetwork[nn.Module]):
     """Role triage: lesions slice by slice where the network segments, and a score where it scores slices.
 
     The score is that of at most `depth` slices that show lung, as the card's aggregator has it.
     """
 
     def __init__(self, bundle: Bundle, device: str, read: Read) -> None:
-        self.card: Card = bundle.card
-        self._spec = spec_of(self.card)
-        self._network, self._read = network_of(bundle, nn.Module), read
-        self._device = torch.device(device)
+        super().__init__(bundle, device, nn.Module)
+        self._read = read
         self._level = self.card.thresholds.get("lesion", LESION_LEVEL)
         self._names = next(iter(self.card.classes.values()), ())
 
@@ -93,19 +90,18 @@ class SliceTriage:
         case = prepare(volume, self._spec, inside)
         scored = with_lung(case, self._spec.depth)
         likely, scores = self._all(case, scored)
-        lesions = None if likely is None else on_volume(likely, case, self._level) & inside
-        doubt = None if likely is None else doubt_of(likely, case)
+        found = lesions_of(likely, case, self._level, inside)
         if scores is None:
-            return TriageResult(lesions=lesions, doubt=doubt)
+            return found
         if self._spec.aggregator is None:
             raise BundleError(f"{self.card.name}: the card does not say how slices become a study")
         study = aggregated(scores, self._spec.aggregator)
         if study.size == 1:
-            return TriageResult(lesions=lesions, probability=float(study[0]), doubt=doubt)
+            return replace(found, probability=float(study[0]))
         if study.size != len(self._names):
             raise BundleError(f"{self.card.name}: {study.size} answers for the classes {self._names}")
         named = dict(zip(self._names, study.tolist(), strict=True))
-        return TriageResult(lesions=lesions, probability=float(study[0]), class_probabilities=named, doubt=doubt)
+        return replace(found, probability=float(study[0]), class_probabilities=named)
 
     def _all(
         self, case: Case, scored: NDArray[np.intp]
@@ -126,16 +122,13 @@ class SliceTriage:
         return likely, np.concatenate(scores) if scores else None
 
 
-class SliceLungs:
+class SliceLungs(WithNetwork[nn.Module]):
     """Role lungs: a network that is shown each slice by itself, with a frame of its own where the card's mask policy
     is `body`. Fragments are left out as the classical lungs do, and the sides are those of model 31, which follow the
     patient's orientation: what the network itself calls left is the left of the usual display."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
-        self.card: Card = bundle.card
-        self._spec = spec_of(self.card)
-        self._network = network_of(bundle, nn.Module)
-        self._device = torch.device(device)
+        super().__init__(bundle, device, nn.Module)
         self._level = self.card.thresholds.get("lung", LUNG_LEVEL)
 
     @torch.inference_mode()

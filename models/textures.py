@@ -3,12 +3,13 @@
 Own code, after the definitions of the Image Biomarker Standardisation Initiative (IBSI; Zwanenburg et al., Radiology
 2020, 295:328) with the names and the conventions of PyRadiomics 3: distance 1 in the 13 directions of 26 neighbours,
 symmetric co-occurrence, one matrix per direction whose features are averaged. Checked on IBSI's digital phantom and
-against PyRadiomics. Work and memory grow with the voxels inside the region, not with the box around it.
+against PyRadiomics. Work and memory grow with the voxels inside the region, not with the box around it. Voxels are put
+in order along a direction once for all images of a region: neighbours and runs are then what follows each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,52 +22,113 @@ DIRECTIONS = tuple(d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0))  #
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Region:
-    """Grey levels from 1 on, 0 outside, with a border of 0 all round: (slice, row, column), int32."""
+class Shape:
+    """Where a region's voxels are: a mask (slice, row, column) with a border of nothing all round."""
 
-    grid: NDArray[np.int32]
-    levels: int
+    mask: NDArray[np.bool_]
     thick: tuple[bool, ...]  # by axis: whether the region has more than one voxel along it
 
     @classmethod
-    def of(cls, values: NDArray[np.floating | np.integer], mask: NDArray[np.bool_], width: float) -> Region:
-        """`values` in bins of `width`, whose edges are multiples of it; the lowest inside the mask is level 1."""
-        grid = np.zeros([n + 2 for n in values.shape], np.int32)
-        bins = np.floor(values[mask] / width).astype(np.int64)
-        bins -= bins.min() - 1
-        grid[1:-1, 1:-1, 1:-1][mask] = bins
+    def of(cls, mask: NDArray[np.bool_]) -> Shape:
         places = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-        thick = tuple(bool(place[-1] > place[0]) for place in places)
-        return cls(grid=grid, levels=int(bins.max()), thick=thick)
-
-    @property
-    def inside(self) -> NDArray[np.intp]:
-        """Voxels of the region, as positions in the flattened grid."""
-        return np.flatnonzero(self.grid)
+        return cls(mask=np.pad(mask, 1), thick=tuple(bool(place[-1] > place[0]) for place in places))
 
     def steps(self) -> Iterator[int]:
-        """The 13 directions as distances in the flattened grid; a region one voxel thick has fewer."""
-        _, rows, columns = self.grid.shape
+        """The 13 directions as distances in the flattened mask; a region one voxel thick has fewer."""
+        _, rows, columns = self.mask.shape
         for direction in DIRECTIONS:
             if all(is_thick or d == 0 for d, is_thick in zip(direction, self.thick, strict=True)):
                 yield (direction[0] * rows + direction[1]) * columns + direction[2]
 
+    def lines(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """By direction: the numbers of the region's voxels (n,) line after line, and which of them (n - 1,) has the
+        next one as its neighbour. In rows as long as the step, a direction's lines are the columns."""
+        flat = self.mask.ravel()
+        number = np.cumsum(flat, dtype=np.int32) - 1
+        for step in self.steps():
+            rows = -(-flat.size // step)
+            padded = np.zeros(rows * step, np.bool_)
+            padded[: flat.size] = flat
+            column, row = np.divmod(np.flatnonzero(padded.reshape(rows, step).T), rows)
+            at = row * step + column
+            yield number[at], np.diff(at) == step
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region:
+    """Grey levels of the voxels of a shape, in the order of the mask, from 1 on."""
+
+    shape: Shape
+    level: NDArray[np.int32]  # (voxel,)
+    levels: int
+
+    @classmethod
+    def of(
+        cls,
+        values: NDArray[np.floating | np.integer],
+        mask: NDArray[np.bool_],
+        width: float,
+        shape: Shape | None = None,
+    ) -> Region:
+        """`values` in bins of `width`, whose edges are multiples of it; the lowest inside the mask is level 1. `shape`:
+        that of the mask, where it is there already."""
+        bins = np.floor(values[mask] / width).astype(np.int64)
+        bins -= bins.min() - 1
+        return cls(shape=shape or Shape.of(mask), level=bins.astype(np.int32), levels=int(bins.max()))
+
 
 def glcm(region: Region) -> dict[str, float]:
     """24 features of neighbouring levels, averaged over the directions that have neighbours."""
-    flat, inside = region.grid.ravel(), region.inside
-    here = flat[inside]
-    found = []
-    for step in region.steps():
-        there = flat[inside + step]
-        both = there > 0
-        pairs = (here[both].astype(np.int64) - 1) * region.levels + (there[both] - 1)
-        if pairs.size:
-            counts = np.bincount(pairs, minlength=region.levels**2).reshape(region.levels, region.levels)
-            found.append(_co_occurrence((counts + counts.T) / (2.0 * pairs.size)))
-    if not found:  # a single voxel has no neighbour: as a flat region, which a pair of equals would be
-        found.append(_co_occurrence(np.ones((1, 1))))
-    return _mean(found)
+    return along_lines([region])[0][0]
+
+
+def glrlm(region: Region) -> dict[str, float]:
+    """16 features of runs of equal levels, averaged over the directions."""
+    return along_lines([region])[0][1]
+
+
+def along_lines(regions: Sequence[Region]) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """GLCM and GLRLM of images of the same shape."""
+    pairs: list[list[dict[str, float]]] = [[] for _ in regions]
+    runs: list[list[dict[str, float]]] = [[] for _ in regions]
+    for order, joined in regions[0].shape.lines():
+        for region, of_pairs, of_runs in zip(regions, pairs, runs, strict=True):
+            level = region.level[order]
+            if joined.any():
+                of_pairs.append(_co_occurrence(_neighbours(level, joined, region.levels)))
+            of_runs.append(_sized(*_runs(level, joined, region.levels)))
+    names = dict(zip(_SIZED, _RUNS, strict=True))
+    # A single voxel has no neighbour and no direction: as a flat region, which a pair of equals would be; one run.
+    return [
+        (
+            _mean(of_pairs or [_co_occurrence(np.ones((1, 1)))]),
+            {names[name]: value for name, value in _mean(of_runs or [_sized(*np.ones((3, 1)))]).items()},
+        )
+        for of_pairs, of_runs in zip(pairs, runs, strict=True)
+    ]
+
+
+def _neighbours(level: NDArray[np.int32], joined: NDArray[np.bool_], levels: int) -> Counts:
+    """Symmetric probabilities (level, level) of what stands beside what."""
+    pairs = ((level[:-1].astype(np.int64) - 1) * levels + (level[1:] - 1))[joined]
+    counts = np.bincount(pairs, minlength=levels**2).reshape(levels, levels)
+    return np.asarray((counts + counts.T) / (2.0 * pairs.size))
+
+
+def _runs(level: NDArray[np.int32], joined: NDArray[np.bool_], levels: int) -> tuple[Counts, Counts, Counts]:
+    """Level, length and number of the runs of voxels in order."""
+    ends = np.flatnonzero(~joined | (level[1:] != level[:-1]))
+    starts = np.concatenate([[0], ends + 1])
+    length = np.diff(np.append(starts, level.size))
+    longest = int(length.max())
+    table = np.bincount(level[starts] * longest + (length - 1), minlength=(levels + 1) * longest)
+    table = table.reshape(levels + 1, longest)  # (level, length - 1)
+    of_level, of_length = np.nonzero(table)
+    return (
+        of_level.astype(np.float64),
+        of_length.astype(np.float64) + 1.0,
+        table[of_level, of_length].astype(np.float64),
+    )
 
 
 def _co_occurrence(p: Counts) -> dict[str, float]:
@@ -124,45 +186,15 @@ def _maximal_correlation(p: Counts, alone: Counts) -> float:
     return float(np.sort(values)[-2])
 
 
-def glrlm(region: Region) -> dict[str, float]:
-    """16 features of runs of equal levels, averaged over the directions."""
-    flat, inside = region.grid.ravel(), region.inside
-    found = []
-    for step in region.steps():
-        starts = inside[flat[inside - step] != flat[inside]]
-        level, length, count = _runs(flat, starts, step, region.levels)
-        found.append(_sized(level, length, count))
-    if not found:
-        found.append(_sized(np.ones(1), np.ones(1), np.ones(1)))
-    names = dict(zip(_SIZED, _RUNS, strict=True))
-    return {names[name]: value for name, value in _mean(found).items()}
-
-
-def _runs(flat: NDArray[np.int32], starts: NDArray[np.intp], step: int, levels: int) -> tuple[Counts, Counts, Counts]:
-    """Level, length and number of the runs that begin at `starts`: all followed at once, those that end drop out."""
-    at, level = starts, flat[starts]
-    per_length = []
-    while at.size:
-        goes_on = flat[at + step] == level
-        per_length.append(np.bincount(level[~goes_on], minlength=levels + 1))
-        at, level = at[goes_on] + step, level[goes_on]
-    table = np.stack(per_length, axis=1)  # (level, length - 1)
-    of_level, of_length = np.nonzero(table)
-    return (
-        of_level.astype(np.float64),
-        of_length.astype(np.float64) + 1.0,
-        table[of_level, of_length].astype(np.float64),
-    )
-
-
 def glszm(region: Region) -> dict[str, float]:
     """16 features of zones: connected voxels (26 neighbours) of equal level."""
-    zones: NDArray[np.intp] = label(region.grid, background=0, connectivity=3).ravel()  # type: ignore[no-untyped-call]
-    inside = region.inside
-    numbers = zones[inside]
+    grid = np.zeros(region.shape.mask.shape, np.int32)
+    grid[region.shape.mask] = region.level
+    zones: NDArray[np.intp] = label(grid, background=0, connectivity=3)  # type: ignore[no-untyped-call]
+    numbers = zones[region.shape.mask]
     size = np.bincount(numbers)[1:]
     level = np.zeros(size.size, np.int64)
-    level[numbers - 1] = region.grid.ravel()[inside]
+    level[numbers - 1] = region.level
     kinds, count = np.unique(np.stack([level, size]), axis=1, return_counts=True)
     found = _sized(kinds[0].astype(np.float64), kinds[1].astype(np.float64), count.astype(np.float64))
     names = dict(zip(_SIZED, _ZONES, strict=True))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import Bundle, BundleError
-from models.cards import Card
 from models.case import Case
-from models.maps import network_of, spec_of, stretched
+from models.maps import WithNetwork, stretched
 from models.predict import LungMasks, TriageResult
 from models.prepare import prepare
 from models.radiomics import Measure, of_volume
@@ -27,17 +26,14 @@ DIAGNOSES = ("COVID-19", "CAP", "non-pneumonia")
 POSITIVE = ("COVID-19", "NAT positive", "CT positive")
 
 
-class VolumeTriage:
+class VolumeTriage(WithNetwork[nn.Module]):
     """A probability of COVID-19 where a task has a class for it, class probabilities where a task has more than two
     classes; no lesions. The card's `classes` say what the network's answers mean."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
-        self.card: Card = bundle.card
+        super().__init__(bundle, device, nn.Module)
         if not self.card.classes:
             raise BundleError(f"{self.card.name}: the card does not say what the classes are")
-        self._spec = spec_of(self.card)
-        self._network = network_of(bundle, nn.Module)
-        self._device = torch.device(device)
 
     @torch.inference_mode()
     def triage(self, volume: Volume, lungs: LungMasks) -> TriageResult:
@@ -84,6 +80,9 @@ class MeasuredTriage(VolumeTriage):
         """Raises ValueError where there are no lungs, or more of them than can be measured."""
         if getattr(self._network, "features", None) is None:
             return super().triage(volume, lungs)
+        if self._spec.features_mm is None:
+            raise BundleError(f"{self.card.name}: the card does not say what grid its features are measured on")
         case = prepare(volume, self._spec, lungs.labels > 0)
-        features = torch.tensor([list(self.measure(volume, lungs.labels > 0).values())], device=self._device)
+        measured = self.measure(volume, lungs.labels > 0, self._spec.features_mm)
+        features = torch.tensor([list(measured.values())], device=self._device)
         return self._result(self._network(self._input(case), features))

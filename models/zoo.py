@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 NOT_TRAINED = "none: nothing here is learned"
 
-_rules = thresholding.Thresholding()
-
 METHODS: dict[str, Card] = {
     card.name: card
     for card in (
@@ -69,12 +67,7 @@ METHODS: dict[str, Card] = {
             paper=CT_TRIAGE,
             roles=("triage",),
             outputs=("lesions",),
-            thresholds={
-                "HU min": _rules.hu_min,
-                "HU max": _rules.hu_max,
-                "sigma": _rules.sigma,
-                "V min": _rules.smallest,
-            },
+            thresholds=thresholding.Thresholding().thresholds,
             training_data=NOT_TRAINED,
             limits="severity only, no probability; every dense region counts, whatever its cause",
         ),

@@ -119,6 +119,11 @@ class Daemon:
                 raise TimeoutError(f"not within {limit_s:g} s\n{self.log[-4000:]}")
             time.sleep(0.1)
 
+    def wait_until_ready(self, limit_s: float = 60.0) -> None:
+        """Until /readyz says that studies can be received, analysed and shown."""
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+            self.wait_for(lambda: client.get("/readyz").is_success, limit_s)
+
     def wait_until_decided(self, *study_uids: str, limit_s: float = 120.0) -> None:
         """Until each of these studies has an outcome that has seen everything that arrived."""
         with self.store() as store:

@@ -28,6 +28,7 @@ class Augmentation:
     shift_hu: float = 30.0
     scale: tuple[float, float] = (0.95, 1.05)
     rotation_deg: float = 15.0
+    mirrored: float = 0.0  # share that is mirrored left to right
     redrawn: float = 0.0  # share in which every tissue's HU is drawn anew, in the order of TISSUES_HU
     eight_bit: float = 0.05  # share that has been a picture of 8 bits
 
@@ -63,6 +64,7 @@ class Pose:
     scale: float = 1.0
     rows: float = 0.0
     columns: float = 0.0
+    mirrored: bool = False
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, how: Augmentation, shape: tuple[int, int], plane: tuple[int, int]) -> Pose:
@@ -73,6 +75,7 @@ class Pose:
             scale=rng.uniform(*how.scale),
             rows=rng.uniform(-slack[0], slack[0]),
             columns=rng.uniform(-slack[1], slack[1]),
+            mirrored=how.mirrored > 0.0 and bool(rng.random() < how.mirrored),
         )
 
 
@@ -81,6 +84,7 @@ def laid(maps: Tensor, pose: Pose, plane: tuple[int, int]) -> Tensor:
     height, width = maps.shape[-2:]
     v = torch.arange(plane[0]) - (plane[0] - 1) / 2.0
     u = torch.arange(plane[1]) - (plane[1] - 1) / 2.0
+    u = -u if pose.mirrored else u
     cos, sin = math.cos(pose.rotation_rad) / pose.scale, math.sin(pose.rotation_rad) / pose.scale
     x = cos * u[None, :] - sin * v[:, None] + pose.columns + (width - 1) / 2.0
     y = sin * u[None, :] + cos * v[:, None] + pose.rows + (height - 1) / 2.0

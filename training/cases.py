@@ -13,11 +13,20 @@ from models.severity import LEFT, RIGHT
 from models.volume import Volume
 from training.phantom.case import Rendered
 
+THIN_MM, THICK_MM = 1.5, 4.0  # groups of slice thickness
+
+
+def thickness_group(thickness_mm: float) -> str:
+    if thickness_mm > THICK_MM:
+        return f"above {THICK_MM:g} mm"
+    return f"up to {THIN_MM if thickness_mm <= THIN_MM else THICK_MM:g} mm"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
     """One case with its truth. `kind` is "covid", "cap", "atelectasis", "normal" or another pathology's name; `labels`
-    or `lesions` None: the data set does not say, and nothing is computed that would need it."""
+    or `lesions` None: the data set does not say, and nothing is computed that would need it. `picture`: one slice of
+    unknown scale, in which no model looks for lungs: the triage is given those that are known, or all of it."""
 
     name: str
     kind: str
@@ -26,6 +35,7 @@ class HeldOut:
     lesions: NDArray[np.bool_] | None
     descriptors: Mapping[str, float] = field(default_factory=dict)  # of the true lesions, for the reference row
     groups: Mapping[str, str] = field(default_factory=dict)  # what it belongs to, by what: {"kernel": "FC51", ...}
+    picture: bool = False
 
 
 class Cases(Protocol):

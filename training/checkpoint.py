@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 HEADER = "checkpoint"
-NETWORK, OPTIMIZER = "network/", "optimizer/"
+NETWORK, OPTIMIZER, TEACHER = "network/", "optimizer/", "teacher/"
 
 
 class CheckpointError(Exception):
@@ -34,8 +34,16 @@ class Position:
     best_scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def write(path: Path, position: Position, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+def write(
+    path: Path,
+    position: Position,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    teacher: torch.nn.Module | None = None,
+) -> None:
     tensors = {NETWORK + name: t for name, t in network.state_dict().items()}
+    if teacher is not None:
+        tensors |= {TEACHER + name: t for name, t in teacher.state_dict().items()}
     numbers: dict[str, float] = {}
     if optimizer is not None:
         for index, state in optimizer.state_dict()["state"].items():
@@ -54,13 +62,20 @@ def write(path: Path, position: Position, network: torch.nn.Module, optimizer: t
     aside.replace(path)
 
 
-def read(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Position:
-    """Put the weights, and the optimiser's state, back in place. Raises CheckpointError."""
+def read(
+    path: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    teacher: torch.nn.Module | None = None,
+) -> Position:
+    """Put the weights, the optimiser's state and the teacher's weights back in place. Raises CheckpointError."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()[HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         network.load_state_dict({n.removeprefix(NETWORK): t for n, t in tensors.items() if n.startswith(NETWORK)})
+        if teacher is not None:
+            teacher.load_state_dict({n.removeprefix(TEACHER): t for n, t in tensors.items() if n.startswith(TEACHER)})
         if optimizer is not None:
             _restore(optimizer, tensors, header["numbers"])
         return Position(**header["position"])

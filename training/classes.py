@@ -42,7 +42,16 @@ def rates(counts: Table) -> dict[str, float]:
     found = {"accuracy": float(np.trace(counts) / counts.sum()), "MCC": _mcc(counts)}
     there = so > 0  # a resample may lack a class, a data set too
     found |= {f"macro {name}": float(values[there].mean()) for name, values in per_class.items()}
+    found["macro specificity"] = _macro_specificity(counts)
     return found | {f"weighted {name}": float(values @ so / so.sum()) for name, values in per_class.items()}
+
+
+def _macro_specificity(counts: Table) -> float:
+    """Mean over the classes of the share of other cases that are not called so; nan where there is one class alone."""
+    others = counts.sum() - counts.sum(axis=1)
+    false = counts.sum(axis=0) - np.diag(counts)
+    there = others > 0
+    return float((1.0 - false[there] / others[there]).mean()) if there.any() else float("nan")
 
 
 def one_against_rest(probabilities: NDArray[np.float64], truth: Indices) -> NDArray[np.float64]:

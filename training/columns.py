@@ -125,27 +125,19 @@ def of_task(task: str, statistic: Statistic) -> Metric:
     return choice(TASKS[task], lambda case: int(case.groups[task]), statistic)
 
 
+def diagnosis(case: Case) -> int:
+    """Which of DIAGNOSES a case is."""
+    return PNEUMONIA.index(case.kind) if case.kind in PNEUMONIA else len(PNEUMONIA)
+
+
 def of_diagnosis(statistic: Statistic) -> Metric:
     """Of DeepSC-COVID's three classes."""
-
-    def truth(case: Case) -> int:
-        return PNEUMONIA.index(case.kind) if case.kind in PNEUMONIA else len(PNEUMONIA)
-
-    return choice(DIAGNOSES, truth, statistic)
+    return choice(DIAGNOSES, diagnosis, statistic)
 
 
 def rate(name: str) -> Statistic:
     """By its name in `training.classes.rates`; the largest probability is what is said."""
     return lambda likely, so: rates(table(so, likely.argmax(axis=1), likely.shape[1]))[name]
-
-
-def macro_specificity(likely: NDArray[np.float64], so: Indices) -> float:
-    """Mean over the classes of the share of other cases that are not called so."""
-    counts = table(so, likely.argmax(axis=1), likely.shape[1])
-    others = counts.sum() - counts.sum(axis=1)
-    false = counts.sum(axis=0) - np.diag(counts)
-    there = others > 0
-    return float((1.0 - false[there] / others[there]).mean())
 
 
 def mean_area(likely: NDArray[np.float64], so: Indices) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from training import trees
+from training import thresholds, trees
 from training.evaluate import Metric
 from training.reported import Cells, Table
 from training.train import BUNDLE
@@ -34,6 +34,16 @@ class Training:
     def on_features(self) -> bool:
         """Fitted in one go on a table of features: no network, no seed."""
         return self.recipe in trees.METHODS
+
+    @property
+    def at_once(self) -> bool:
+        """Fitted in one go, on features or patients: no network, no seed."""
+        return self.on_features or self.recipe == thresholds.NAME
+
+    @property
+    def draws(self) -> bool:
+        """Whether it might have come out otherwise: not of a search, which looks at everything."""
+        return self.recipe != thresholds.NAME
 
 
 @dataclass(frozen=True, kw_only=True)

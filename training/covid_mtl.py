@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from models.case import InputSpec, Kind, MaskPolicy
 from models.volume_triage import CT_CLASSES, NAT_CLASSES, SEVERITIES
-from training.datasets.fixed import OneBatch
+from training import drafts
 from training.datasets.measured import feature_table
 from training.datasets.simulated_labels import simulated_labels
 from training.datasets.stored import TRAIN, VALIDATION, open_libraries
 from training.datasets.volumes import ClassifiedVolumes
-from training.drafts import drafted
+from training.drafts import drafted, samples
 from training.losses import class_cross_entropy, random_weights, uncertainty_weighted
 from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine
-from training.scores import roc_auc
+from training.scores import class_auc, mean_of
 
 Task = Literal["CT", "NAT", "severity"]
 Weighting = Literal["random", "uncertainty", "mean"]
@@ -46,7 +46,7 @@ SELECT = MEAN_AUC
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes in every one of them."""
 
     steps: int = 80 * EPOCH
@@ -60,7 +60,6 @@ class Plan:
     pixel_mm: float = 1.0
     validate_every: int = EPOCH
     validation_cases: int = 100
-    by_heart: bool = False  # one batch, again and again
     seed: int = 11  # of the published split
 
 
@@ -113,8 +112,9 @@ def recipe(
     arguments: Mapping[str, Any],
     tasks: Sequence[str],
     stages: Sequence[Stage],
-    features: bool = False,
+    features_mm: float | None = None,
 ) -> Recipe:
+    """`features_mm`: the grid of the radiomic features of a network that is given them beside the volume."""
     spec = InputSpec(
         kind=Kind.VOLUME,
         pixel_mm=plan.pixel_mm,
@@ -123,6 +123,7 @@ def recipe(
         mask=MaskPolicy.ZERO,
         size=(plan.slices, plan.plane, plan.plane),
         mean_sd=MEAN_SD,
+        features_mm=features_mm,
     )
     said = {"probability": "CT" in tasks or "NAT" in tasks, "class_probabilities": "severity" in tasks}
     card = replace(
@@ -132,12 +133,12 @@ def recipe(
         arguments=arguments,
         input=spec,
         classes={task: CLASSES[task] for task in tasks},
-        limits="phantoms have no test and no course: their labels are simulated, and support no conclusion",
+        limits="a drawn patient has no test and no course: labels of such are simulated, and support no conclusion",
     )
     return Recipe(
         card=card,
         stages=tuple(stages),
-        data=partial(_data, plan=plan, spec=spec, tasks=tasks, features=features),
+        data=partial(_data, plan=plan, spec=spec, tasks=tasks),
         validate=partial(validate, tasks=tasks),
         select=SELECT,
         seed=plan.seed,
@@ -159,29 +160,15 @@ def single_task(
     )
 
 
-def stage(
-    plan: Plan,
-    name: str,
-    tasks: Sequence[str],
-    *,
-    weighting: Weighting = "mean",
-    steps: int | None = None,
-    lr: float | None = None,
-    trainable: tuple[str, ...] = ("",),
-    select: str = "",
-) -> Stage:
-    sgd = partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay)
-    return Stage(
-        name=name,
-        steps=plan.steps if steps is None else steps,
-        loss=partial(loss, tasks=tasks, weighting=weighting),
-        lr=plan.lr if lr is None else lr,
-        schedule=floored_cosine,
-        validate_every=plan.validate_every,
-        optimizer=sgd,
+def stage(plan: Plan, name: str, tasks: Sequence[str], *, weighting: Weighting = "mean", **special: Any) -> Stage:
+    return drafts.stage(
+        plan,
+        name,
+        partial(loss, tasks=tasks, weighting=weighting),
+        floored_cosine,
+        optimizer=partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay),
         groups=(Group(prefix="log_variance", options={"weight_decay": 0.0}), Group()),
-        trainable=trainable,
-        select=select,
+        **special,
     )
 
 
@@ -220,37 +207,21 @@ def validate(network: nn.Module, cases: Iterable[Batch], *, tasks: Sequence[str]
         for task in tasks:
             likely[task] += torch.softmax(said[task], dim=1).tolist()
             truth[task] += case[task].tolist()
-    areas = {f"{task} AUC": auc(np.array(likely[task]), np.array(truth[task])) for task in tasks}
+    areas = {f"{task} AUC": class_auc(np.array(likely[task]), np.array(truth[task])) for task in tasks}
     return {**areas, MEAN_AUC: mean_of(list(areas.values()))}
 
 
-def auc(likely: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:
-    """Of (N, C) probabilities for class numbers (N,), -1 where a class is not known."""
-    likely, truth = likely[truth >= 0], truth[truth >= 0]
-    if likely.shape[1] == 2:
-        return roc_auc(likely[:, 1], truth == 1)
-    return mean_of([roc_auc(likely[:, n], truth == n) for n in range(likely.shape[1])])
-
-
-def mean_of(values: Sequence[float]) -> float:
-    """Of those that could be computed."""
-    computed = [v for v in values if not np.isnan(v)]
-    return float(np.mean(computed)) if computed else float("nan")
-
-
-def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str], features: bool) -> Data:
-    train, held_out = open_libraries(folder)
-    volumes = ClassifiedVolumes(
-        train=train,
-        held_out=held_out,
+def _data(folder: Path, *, plan: Plan, spec: InputSpec, tasks: Sequence[str]) -> Data:
+    kind = partial(
+        ClassifiedVolumes,
         spec=spec,
-        validation_cases=plan.validation_cases,
         labels=simulated_labels,
         tasks=tasks,
         volumes=plan.volumes,
         augment=plan.augment,
-        features=(feature_table(folder / TRAIN, train), feature_table(folder / VALIDATION, held_out))
-        if features
-        else None,
     )
-    return OneBatch(of=volumes) if plan.by_heart else volumes
+    if spec.features_mm is not None:
+        opened = zip((TRAIN, VALIDATION), open_libraries(folder), strict=True)
+        tables = [feature_table(folder / name, library, spec.features_mm) for name, library in opened]
+        kind = partial(kind, features=tuple(tables))
+    return samples(plan, kind)(folder)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,26 +27,25 @@ from models.deepsc import SCALES as ETA
 from models.deepsc import DeepSC, Reading, Tasks, cut
 from models.deepsc_triage import LEVEL, TASK
 from models.volume_triage import DIAGNOSES
-from training.covid_mtl import auc, mean_of
-from training.datasets.fixed import OneBatch
+from training import drafts
 from training.datasets.patches import ScanPatches
-from training.datasets.stored import open_libraries
 from training.drafts import drafted
 from training.losses import dice_loss, focal_loss, task_aware_loss
-from training.recipe import Batch, Data, Recipe, Scores, Stage, linear
-from training.scores import dice
+from training.recipe import Batch, Recipe, Scores, Stage, linear
+from training.scores import class_auc, dice, mean_of
 
 WINDOW_HU = (-1400.0, 200.0)  # printed "[-1, 400 HU, 200 HU]"; the code has these
 ALPHA, GAMMA = 0.9, 2.0
 DICE_WEIGHT, FOCAL_WEIGHT = 1.0, 2.0
 WITH_LESIONS = ("covid", "cap")
 EPOCH = 1353  # steps: the training part, one scan at a time
+SEED = 103  # of the published code
 AUC, LESION_DICE, ACCURACY, BOTH = "AUC", "lesion Dice", "accuracy", "AUC and Dice"
 SELECT: Mapping[Tasks, str] = {"both": BOTH, "lesions": LESION_DICE, "diagnosis": AUC}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes in each of the three. Sizes are voxels; `pixel_mm` and `slice_mm` 0: as they come;
     `slices` and `plane` 0: the scan as large as it is."""
 
@@ -65,8 +63,7 @@ class Plan:
     overview_plane: int = 256
     validate_every: int = EPOCH
     validation_cases: int = 135  # a tenth of the training part
-    by_heart: bool = False  # one batch, again and again
-    seed: int = 103  # of the published code
+    seed: int = SEED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +146,11 @@ def recipe(number: int, scale: str, plan: Plan, tasks: Tasks, arguments: Mapping
         input=spec,
         limits="three classes: what is neither COVID-19 nor CAP is called non-pneumonia",
     )
+    kind = partial(ScanPatches, spec=spec, scans=plan.scans, annotated=WITH_LESIONS)
     return Recipe(
         card=card,
         stages=stages,
-        data=partial(_data, plan=plan, spec=spec),
+        data=drafts.samples(plan, kind, richest=True),
         validate=validate,
         select=SELECT[tasks],
         seed=plan.seed,
@@ -160,18 +158,11 @@ def recipe(number: int, scale: str, plan: Plan, tasks: Tasks, arguments: Mapping
 
 
 def stage(
-    plan: Plan, name: str, steps: int, lr: float, *, apart: bool, task_aware: float = 0.0, multi_scale: bool = True
+    plan: Plan, name: str, *, apart: bool, task_aware: float = 0.0, multi_scale: bool = True, **special: Any
 ) -> Stage:
-    """`apart`: neither task hears of the other, while training and while choosing."""
-    return Stage(
-        name=name,
-        steps=steps,
-        loss=partial(loss, apart=apart, task_aware=task_aware, multi_scale=multi_scale),
-        lr=lr,
-        schedule=linear,
-        validate_every=plan.validate_every,
-        validate=partial(validate, apart=apart),
-    )
+    """`apart`: neither task hears of the other, while training and while choosing; `special` as in `drafts.stage`."""
+    told = partial(loss, apart=apart, task_aware=task_aware, multi_scale=multi_scale)
+    return drafts.stage(plan, name, told, linear, validate=partial(validate, apart=apart), **special)
 
 
 def loss(network: nn.Module, batch: Batch, *, apart: bool, task_aware: float, multi_scale: bool) -> dict[str, Tensor]:
@@ -219,21 +210,8 @@ def validate(network: nn.Module, cases: Iterable[Batch], *, apart: bool = False)
             classes.append(int(case["diagnosis"]))
     scores = {}
     if network.tasks != "diagnosis":
-        scores[LESION_DICE] = float(np.mean(overlaps)) if overlaps else float("nan")
+        scores[LESION_DICE] = mean_of(overlaps)
     if network.tasks != "lesions":
         table, truth = np.array(likely), np.array(classes)
-        scores |= {AUC: auc(table, truth), ACCURACY: float((table.argmax(axis=1) == truth).mean())}
+        scores |= {AUC: class_auc(table, truth), ACCURACY: float((table.argmax(axis=1) == truth).mean())}
     return scores | ({BOTH: mean_of([scores[AUC], scores[LESION_DICE]])} if network.tasks == "both" else {})
-
-
-def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
-    train, held_out = open_libraries(folder)
-    found = ScanPatches(
-        train=train,
-        held_out=held_out,
-        spec=spec,
-        validation_cases=plan.validation_cases,
-        scans=plan.scans,
-        annotated=WITH_LESIONS,
-    )
-    return OneBatch(of=found, seed=plan.seed, richest=True) if plan.by_heart else found

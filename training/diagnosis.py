@@ -1,4 +1,4 @@
-"""What the recipes of DeepSC-COVID's compared classifiers (26, 28, 29) have in common.
+"""What the recipes of DeepSC-COVID's compared classifiers (26 to 29) have in common.
 
 DeepSC-COVID (Wang et al., IEEE TMI 2021), section V: COVID-19, CAP and non-pneumonia on 1,353 training scans. It does
 not say how they were trained; each recipe has the values of its method's own publication, and its own choices.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,14 @@ from torch import Tensor, nn
 from models.cards import Card
 from models.case import InputSpec
 from models.volume_triage import DIAGNOSES
+from training import drafts
 from training.augment import Augmentation
-from training.covid_mtl import auc
 from training.datasets.diagnoses import DiagnosedSeries
-from training.datasets.fixed import OneBatch
-from training.datasets.stored import open_libraries
+from training.deepsc import SEED
 from training.drafts import drafted
 from training.losses import class_cross_entropy
-from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine
+from training.recipe import Batch, Data, Recipe, Schedule, Scores, constant, cosine
+from training.scores import class_auc
 
 SCANS = 1353
 TASK = "diagnosis"
@@ -38,15 +37,11 @@ Logits = Callable[[nn.Module, Batch], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What `--set` changes in all of them. `by_heart`: one batch, again and again."""
+class Plan(drafts.Plan):
+    """What `--set` changes in all of them."""
 
-    steps: int
-    lr: float
-    validate_every: int
     validation_cases: int = 100
-    by_heart: bool = False
-    seed: int = 103  # of DeepSC-COVID's published code
+    seed: int = SEED
 
 
 # What the scales mean for all of them: two cores, and a test.
@@ -66,6 +61,32 @@ def card(number: int, scale: str, spec: InputSpec, architecture: str) -> Card:
     )
 
 
+def recipe(
+    plan: Plan,
+    card: Card,
+    name: str,
+    kind: Callable[..., Data],
+    logits: Logits,
+    schedule: Schedule = constant,
+    **special: Any,
+) -> Recipe:
+    """One stage of that name; `kind` as in `drafts.samples`, `special` as in `drafts.stage`."""
+    return Recipe(
+        card=card,
+        stages=(drafts.stage(plan, name, partial(loss, logits=logits), schedule, **special),),
+        data=drafts.samples(plan, kind),
+        validate=partial(validate, logits=logits),
+        select=AUC,
+        seed=plan.seed,
+    )
+
+
+def of_image(network: nn.Module, batch: Batch) -> Tensor:
+    """The logits of a network that is given nothing but images."""
+    result: Tensor = network(batch["image"])
+    return result
+
+
 def loss(network: nn.Module, batch: Batch, *, logits: Logits) -> dict[str, Tensor]:
     return {"cross-entropy": class_cross_entropy(logits(network, batch), batch[TASK])}
 
@@ -80,7 +101,7 @@ def validate(network: nn.Module, cases: Iterable[Batch], *, logits: Logits) -> S
         likely += torch.softmax(said, dim=1).tolist()
         truth += case[TASK].tolist()
     table, classes = np.array(likely), np.array(truth)
-    return {AUC: auc(table, classes), ACCURACY: float((table.argmax(axis=1) == classes).mean())}
+    return {AUC: class_auc(table, classes), ACCURACY: float((table.argmax(axis=1) == classes).mean())}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,44 +113,14 @@ class SeriesPlan(Plan):
 
 
 def of_series(
-    number: int,
-    scale: str,
-    plan: SeriesPlan,
-    spec: InputSpec,
-    architecture: str,
-    logits: Logits,
-    augmentation: Augmentation,
-    group: Group,
+    card: Card, plan: SeriesPlan, spec: InputSpec, logits: Logits, augmentation: Augmentation, **special: Any
 ) -> Recipe:
     """The recipe of a network that reads whole series (28 and 29)."""
-    stage = Stage(
-        name="series",
-        steps=plan.steps,
-        loss=partial(loss, logits=logits),
-        lr=plan.lr,
-        schedule=cosine,
-        validate_every=plan.validate_every,
-        groups=(group,),
-    )
-    return Recipe(
-        card=card(number, scale, spec, architecture),
-        stages=(stage,),
-        data=partial(_series, plan=plan, spec=spec, augmentation=augmentation if plan.augment else None),
-        validate=partial(validate, logits=logits),
-        select=AUC,
-        seed=plan.seed,
-    )
-
-
-def _series(folder: Path, *, plan: SeriesPlan, spec: InputSpec, augmentation: Augmentation | None) -> Data:
-    train, held_out = open_libraries(folder)
-    series = DiagnosedSeries(
-        train=train,
-        held_out=held_out,
+    kind = partial(
+        DiagnosedSeries,
         spec=spec,
-        augmentation=augmentation,
-        validation_cases=plan.validation_cases,
+        augmentation=augmentation if plan.augment else None,
         series=plan.series,
         shares=BALANCED,
     )
-    return OneBatch(of=series, seed=plan.seed) if plan.by_heart else series
+    return recipe(plan, card, "series", kind, logits, cosine, **special)

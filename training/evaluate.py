@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.pipeline import Pipeline
 from training.measure import Case, Measured
-from training.overlap import DISTANCES, OVERLAP, VOXELS
+from training.overlap import DISTANCES, OVERLAP, SLICES, VOXELS
 from training.scores import RESAMPLES, Indices, Score, auc_score, interval, roc_auc, spearman
 from training.tables import markdown
 
@@ -114,7 +114,7 @@ def _mask(name: str) -> Callable[[Measured], float]:
 
 def _has_lesions(case: Case) -> bool:
     """Cases without any tell nothing of a lesion mask (DeepSC-COVID's authors leave them out)."""
-    return case.fraction > 0
+    return case.has_lesions
 
 
 def _rank(measured: Sequence[Measured], cases: Sequence[Case]) -> Callable[[Indices], float]:
@@ -138,6 +138,12 @@ METRICS: dict[str, Metric] = {
         value=lambda m: m.severity,
         of=_rank,
     ),
+    "auc_all": Metric(
+        title="AUC against normal + CAP + atelectasis",
+        cases=lambda c: c.kind in (COVID, NORMAL, *OTHERS),
+        value=lambda m: m.score,
+        of=_auc,
+    ),
     "auc_others": Metric(
         title="AUC against CAP + atelectasis",
         cases=lambda c: c.kind in (COVID, *OTHERS),
@@ -156,12 +162,18 @@ WORDS = {
     "mcc": "MCC",
     "f1": "F1",
     "jaccard": "Jaccard",
+    "slice_dice": "Dice, slice by slice",
+    "slice_jaccard": "Jaccard, slice by slice",
+    "slice_mcc": "MCC, slice by slice",
+    "slice_precision": "precision, slice by slice",
 }
 # Of the masks, beside Dice: lungs of every case, lesions of the cases that have some.
 DETAILS: dict[str, Metric] = {
+    "lesion_dsc": _mean("lesion Dice (all with lesions)", lambda m: m.lesion_dice, _has_lesions)
+} | {
     f"{what}_{name}": _mean(f"{what} {WORDS.get(name, name)}", _mask(f"{what}_{name}"), cases)
     for what, names, cases in (
-        ("lung", (*OVERLAP, *DISTANCES), lambda c: True),
+        ("lung", (*OVERLAP, *SLICES, *DISTANCES), lambda c: True),
         ("lesion", (*OVERLAP, *VOXELS, *DISTANCES), _has_lesions),
     )
     for name in names
@@ -241,7 +253,7 @@ def _reference(cases: Sequence[Case], seed: int) -> dict[str, Score]:
     """What the true lesions alone tell: logistic regression on their descriptors, each case scored by the folds it is
     not in. Left out where a class has fewer cases than there are folds, or the cases carry no descriptors."""
     found = {}
-    for name in ("auc_others", "auc_normal"):
+    for name in ("auc_all", "auc_others", "auc_normal"):
         some = [case for case in cases if METRICS[name].cases(case)]
         positive = np.array([case.kind == COVID for case in some], np.bool_)
         described = {tuple(sorted(case.descriptors)) for case in some}

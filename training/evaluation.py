@@ -11,7 +11,8 @@ from pathlib import Path
 from training import cardscores, heldoutreport, surfaces
 from training.cases import Cases
 from training.datasets.heldout import COUNT, HeldOutPhantoms
-from training.datasets.library import LibraryCases
+from training.datasets.library import PHANTOM, cases_in
+from training.datasets.public.registry import DATA_SETS
 from training.datasets.stored import DataError
 from training.evaluate import Contender, Evaluation
 from training.judge import Judged, Progress, judge
@@ -21,7 +22,6 @@ from training.tables import put_section
 
 MEASUREMENTS = "measurements"  # below the folder of an evaluation
 REPORT, PAGE = "report.json", "report.html"
-PHANTOM = "phantom"
 
 
 class CannotEvaluate(Exception):
@@ -32,7 +32,7 @@ class CannotEvaluate(Exception):
 class Settings:
     """What `triaged evaluate` is told."""
 
-    data: str = PHANTOM  # NAME=DIR; phantom alone is drawn
+    data: str = PHANTOM  # NAME=DIR, of a data set as it was unpacked or of a library; phantom alone is drawn
     out: Path | None = None  # measurements, report and page
     results: Path | None = None  # the Markdown file whose section is written
     cases: int | None = None  # at most so many; of what is drawn, so many
@@ -79,15 +79,18 @@ def run(contenders: Sequence[Contender], settings: Settings, progress: Progress 
 
 
 def data_set(settings: Settings) -> Cases:
-    """The cases of NAME=DIR, or the phantoms that are drawn. Raises CannotEvaluate."""
+    """The cases of NAME=DIR, or the phantoms that are drawn. Raises CannotEvaluate, or DataError on a folder that holds
+    none of them."""
     name, _, folder = settings.data.partition("=")
-    if name != PHANTOM:
-        raise CannotEvaluate(f"unknown data set {name!r}: {PHANTOM} is what there is")
-    if not folder:
+    if name != PHANTOM and name not in DATA_SETS:
+        raise CannotEvaluate(f"unknown data set {name!r}: there are {PHANTOM}, {', '.join(DATA_SETS)}")
+    if name == PHANTOM and not folder:
         return HeldOutPhantoms(count=settings.cases or COUNT, keep=settings.keep)
     if settings.results is not None:
         raise CannotEvaluate(f"the section on held-out cases is of those that are drawn: --data {PHANTOM}, no folder")
-    found = LibraryCases(folder=Path(folder), limit=settings.cases)
+    if not folder:
+        raise CannotEvaluate(f"--data {name}: name its folder too, --data {name}=DIR")
+    found = cases_in(name, Path(folder), settings.cases)
     if not len(found):
         raise CannotEvaluate(f"{folder} holds no patients")
     return found

@@ -37,6 +37,12 @@ def roc_points(scores: Values, positive: Flags) -> list[Point]:
     return [(0.0, 0.0), *zip(fall_out.tolist(), sensitivity.tolist(), strict=True)]
 
 
+def area_under(points: Sequence[Point]) -> float:
+    """Of a curve of `roc_points`."""
+    across, up = np.array(points).T
+    return float((np.diff(across) * (up[1:] + up[:-1]) / 2.0).sum())
+
+
 def roc(curves: Mapping[str, Sequence[Point]], title: str) -> str:
     """One curve per pipeline; `curves` has its label, with the area, as it shall stand in the legend."""
     parts = [_line([(0.0, 0.0), (1.0, 1.0)], "#bbbbbb", dashed=True)]

@@ -6,9 +6,11 @@ training that was stopped and resumed continues bit for bit on a CPU with the sa
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,8 +73,13 @@ class Fitted:
 
 
 def fit(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
-    """Follow the recipe. Raises TrainingError on a loss that is no number, CheckpointError where there is nothing to
-    resume from."""
+    """Follow the recipe. Raises TrainingError on a loss that is no number and where memory is too small, be it for the
+    network, a step, the optimiser's state or a validation; CheckpointError where there is nothing to resume from."""
+    with _memory_explained():
+        return _followed(recipe, network, data, run)
+
+
+def _followed(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitted:
     run.folder.mkdir(parents=True, exist_ok=True)
     network.to(run.team.device)
     if not any(p.dim() == 5 for p in network.parameters()):  # torch has the format for 2-D convolutions only
@@ -98,8 +105,9 @@ class _Fitting:
         if position.step == 0 and self._stage.init_from is not None:
             take_over(network, self._stage.init_from)
         self._optimizer = _optimizer(network, self._stage)
+        self._teacher = None if self._stage.teacher is None else _copy(network)
         if run.resume and position.step > 0:
-            checkpoint.read(run.folder / LAST, network, self._optimizer)
+            checkpoint.read(run.folder / LAST, network, self._optimizer, self._teacher)
 
     def run(self) -> Position:
         stage, run = self._stage, self._run_
@@ -111,7 +119,7 @@ class _Fitting:
             run.watch(Progress(stage=stage.name, step=done, steps=stage.steps, losses=losses, scores=scores))
             stopped = run.team.agree(run.stop())
             if (scores is not None or stopped) and run.team.rank == 0:
-                checkpoint.write(run.folder / LAST, self._position, self._network, self._optimizer)
+                checkpoint.write(run.folder / LAST, self._position, self._network, self._optimizer, self._teacher)
             if stopped:
                 break
         return self._position
@@ -126,18 +134,23 @@ class _Fitting:
         self._optimizer.zero_grad(set_to_none=True)
         values: dict[str, float] = {}
         for batch in batches:
-            try:
-                terms = stage.loss(self._network, {name: t.to(team.device) for name, t in batch.items()})
-                torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
-            except RuntimeError as error:
-                raise _explained(error) from error
+            terms = self._terms({name: t.to(team.device) for name, t in batch.items()})
+            torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
             for name, term in terms.items():
                 values[name] = values.get(name, 0.0) + float(term.detach()) / len(batches)
         if not math.isfinite(team.mean(sum(values.values()))):
             raise TrainingError(f"{stage.name}, step {step}: the loss is no number ({values}); try a lower --set lr=")
         team.share(self._network.parameters())
         self._optimizer.step()
+        if stage.teacher is not None and self._teacher is not None:
+            _follow(self._teacher, self._network, stage.teacher.keep)
         return values
+
+    def _terms(self, batch: Batch) -> Mapping[str, Tensor]:
+        terms = self._stage.loss(self._network, batch)
+        if self._stage.teacher is None or self._teacher is None:
+            return terms
+        return {**terms, **self._stage.teacher.loss(self._network, batch, self._teacher)}
 
     def _validated(self) -> Mapping[str, float]:
         if self._run_.team.rank > 0:
@@ -178,12 +191,16 @@ class _Fitting:
                 yield ready.result()
 
 
-def _explained(error: RuntimeError) -> Exception:
+@contextmanager
+def _memory_explained() -> Iterator[None]:
     """Out of memory says what to do; anything else stays what it is."""
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        advice = "fewer samples in a batch (--set) with --accumulate for the same gradient, or a smaller --scale"
-        return TrainingError(f"out of memory; {advice}")
-    return error
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+            advice = "fewer samples in a batch (--set) with --accumulate for the same gradient, or a smaller --scale"
+            raise TrainingError(f"out of memory; {advice}") from error
+        raise
 
 
 def _worth(scores: Mapping[str, float], select: str) -> float:
@@ -210,6 +227,23 @@ def _set_training(network: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(p.requires_grad for p in own):
             module.eval()
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """A teacher: it learns from nothing but its pupil's weights."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+def _follow(teacher: nn.Module, network: nn.Module, keep: float) -> None:
+    """Draw the teacher towards the network; a mean teacher's batch norms too."""
+    if keep == 1.0:
+        return
+    own = network.state_dict()  # both without a gradient
+    for name, value in teacher.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(own[name], 1.0 - keep)
+        else:
+            value.copy_(own[name])
 
 
 def _optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:

@@ -7,10 +7,11 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scores import Confusion, jaccard
+from training.scores import Confusion, dice, jaccard
 from training.surfaces import surfaces as distances
 
 OVERLAP = ("jaccard",)
+SLICES = ("slice_dice", "slice_jaccard", "slice_mcc", "slice_precision")  # COVID-MTL, table 2
 VOXELS = ("sensitivity", "specificity", "precision", "accuracy", "mcc")
 DISTANCES = ("nsd_1mm", "nsd_3mm", "rmsd_mm")
 
@@ -38,3 +39,19 @@ def overlap(
     if surfaces:
         scored |= asdict(distances(found, truth, spacing_mm))
     return {f"{what}_{name}": value for name, value in scored.items()}
+
+
+def slice_wise(what: str, found: Mask, truth: Mask) -> dict[str, float]:
+    """COVID-MTL's four scores of lungs, SLICES: each slice by itself, then the mean (the paper scores slices that were
+    drawn by hand). Slices are those that truly show it; where nothing is found there, precision and MCC count as 0."""
+    shown = np.flatnonzero(truth.any(axis=(1, 2)))
+    if not shown.size:
+        return {}
+    each = []
+    for s in shown:
+        counts = Confusion.of(found[s], truth[s])
+        rates = (counts.mcc, counts.precision) if found[s].any() else (0.0, 0.0)
+        each.append((dice(found[s], truth[s]), jaccard(found[s], truth[s]), *rates))
+    # MCC is nan where a slice is lung altogether: it says nothing there.
+    means = [float(np.nanmean(values)) if not np.isnan(values).all() else float("nan") for values in np.array(each).T]
+    return {f"{what}_{name}": value for name, value in zip(SLICES, means, strict=True)}

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from training import figures
 from training.evaluate import DETAILS, METRICS, NO_SCORE, REFERENCE, WORDS, Metric
-from training.report import AGAINST, RATES, THRESHOLD, Report, scores_and_truth
+from training.figures import area_under
+from training.report import AGAINST, CLASSES, RATES, THRESHOLD, Report, scores_and_truth
 from training.scores import Score, auc_score
 
 
@@ -38,7 +39,7 @@ def page(report: Report) -> str:
     return environment.get_template("evaluation.html").render(
         report=report,
         tables=list(_tables(report)),
-        rocs=list(_rocs(report)),
+        rocs=[*_rocs(report), *_class_rocs(report)],
         reliabilities=list(_reliabilities(report)),
         groups=list(_groups(report)),
         each=_each(report),
@@ -59,10 +60,13 @@ def _tables(report: Report) -> Iterator[Table]:
     columns = {part.label: [str(part.decision[name]) for name in RATES] for part in report.parts if part.decision}
     if columns:
         yield _across(f"COVID-19 or not, at a score of {THRESHOLD:g}", rates, columns)
-    for part in report.parts:
-        if part.classes:
-            column = {part.label: [str(score) for score in part.classes.values()]}
-            yield _across("Choice between the classes", list(part.classes), column)
+    for task, names in CLASSES.items():
+        columns = {
+            part.label: list(map(str, part.classes[task].values())) for part in report.parts if part.classes.get(task)
+        }
+        if columns:
+            titles = next(list(part.classes[task]) for part in report.parts if part.classes.get(task))
+            yield _across(f"{task}: choice between {', '.join(names)}", titles, columns)
     columns = {part.label: [f"{part.seconds[name]:.1f}" for name in part.seconds] for part in report.parts}
     caption = f"Seconds per study, from images to result, {report.workers} at a time"
     yield _across(caption, list(first.seconds), columns)
@@ -83,6 +87,20 @@ def _rocs(report: Report) -> Iterator[Figure]:
         if curves:
             drawn = Markup(figures.roc(curves, f"ROC curves of COVID-19 against {name}"))  # noqa: S704 - our own SVG
             yield Figure(svg=drawn, words=f"COVID-19 against {name}; in the legend the area under the curve.")
+
+
+def _class_rocs(report: Report) -> Iterator[Figure]:
+    for task, names in CLASSES.items():
+        for name in names:
+            curves = {
+                f"{part.label}: {area_under(part.class_roc[task][name]):.3f}": part.class_roc[task][name]
+                for part in report.parts
+                if name in part.class_roc.get(task, {})
+            }
+            if curves:
+                words = f"{task}: {name} against the rest"
+                drawn = Markup(figures.roc(curves, f"ROC curves, {words}"))  # noqa: S704 - our own SVG
+                yield Figure(svg=drawn, words=f"{words}; in the legend the area under the curve.")
 
 
 def _reliabilities(report: Report) -> Iterator[Figure]:

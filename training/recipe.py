@@ -49,6 +49,16 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A second network beside the one that is trained: as that was when the stage began, and after every step drawn
+    towards it by 1 - `keep`. 1: it stays what it was, to give pseudo-labels; 0.99: a mean teacher. `loss` is given the
+    network, a batch and the teacher, and its terms are added to those of the stage."""
+
+    loss: Callable[[nn.Module, Batch, nn.Module], Mapping[str, Tensor]]
+    keep: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """A stretch of training with one loss. The next stage starts from the best weights of this one."""
 
@@ -64,6 +74,7 @@ class Stage:
     init_from: Path | None = None  # a bundle; tensors of equal name and shape are taken over
     select: str = ""  # the validation score that chooses in this stage, where it is not the recipe's
     validate: Validate | None = None  # where it is not the recipe's
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.validate_every < 1:

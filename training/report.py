@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.severity import Floor, grade
+from models.volume_triage import DIAGNOSES
 from training import classes
 from training.cases import Cases
+from training.columns import TASKS, diagnosis
+from training.datasets.simulated_labels import simulated_labels
 from training.evaluate import COVID, DETAILS, METRICS, NORMAL, OTHERS, Evaluation, scores
 from training.figures import Point, roc_points
 from training.judge import Judged
@@ -31,6 +34,10 @@ AGAINST: dict[str, Callable[[Case], bool]] = {
     "normal": lambda c: c.kind in (COVID, NORMAL),
 }
 SEVERITY = "true severity"
+DIAGNOSIS = "diagnosis"
+# What models may choose between, by task: DeepSC-COVID's three classes, and COVID-MTL's tasks.
+CLASSES: Mapping[str, tuple[str, ...]] = {DIAGNOSIS: DIAGNOSES, **TASKS}
+SIMULATED = ("CT", "NAT")  # what the kind of a drawn case stands for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +51,8 @@ class Group:
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One pipeline. `decision`: COVID-19 or not, at THRESHOLD, and `classes`; both empty where the model gives no
-    probability of the kind. `groups`: by what, which, what was found there."""
+    probability of the kind; `classes` by task, `class_roc` by task and class, one against the rest. `groups`: by what,
+    which, what was found there."""
 
     label: str
     models: str
@@ -54,9 +62,10 @@ class Part:
     differences: Mapping[str, Score]
     details: Mapping[str, Score]
     decision: Mapping[str, Score]
-    classes: Mapping[str, Score]
+    classes: Mapping[str, Mapping[str, Score]]
     groups: Mapping[str, Mapping[str, Group]]
     roc: Mapping[str, Sequence[Point]]
+    class_roc: Mapping[str, Mapping[str, Sequence[Point]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +102,11 @@ def report(
 ) -> Report:
     """Sum up what was judged in every way that MODELS.md section 6 names."""
     how = {"seed": seed, "resamples": resamples}
+    truths = {task: _truths(task, judged.cases, synthetic=data.synthetic) for task in CLASSES}
     parts = []
     for contender, row, found in zip(judged.contenders, evaluation.rows, judged.measured, strict=True):
         seconds = [one.seconds for one in found]
+        told_of = _told(found, truths)
         part = Part(
             label=contender.label,
             models=contender.words,
@@ -105,9 +116,10 @@ def report(
             differences=row.differences,
             details=scores(found, judged.cases, DETAILS, **how),
             decision=_decision(found, judged.cases, **how),
-            classes=_classes(found, judged.cases, **how),
+            classes={task: classes.judged(*told, seed=seed, resamples=resamples) for task, told in told_of.items()},
             groups=_groups(found, judged.cases, **how),
             roc={name: _roc(found, judged.cases, which) for name, which in AGAINST.items()},
+            class_roc={task: _one_against_rest(*told) for task, told in told_of.items()},
         )
         parts.append(part)
     return Report(
@@ -150,12 +162,50 @@ def _decision(found: Sequence[Measured], cases: Sequence[Case], *, seed: int, re
     return {name: interval(rate(name), said.size, strata=positive, seed=seed, resamples=resamples) for name in RATES}
 
 
-def _classes(found: Sequence[Measured], cases: Sequence[Case], *, seed: int, resamples: int) -> dict[str, Score]:
-    """On the cases whose kind is one of the model's classes and that it did not refuse."""
-    kept = [(m.classes, c.kind) for m, c in zip(found, cases, strict=True) if c.kind in m.classes]
-    if not kept:
-        return {}
-    return classes.judged([p for p, _ in kept], [kind for _, kind in kept], seed=seed, resamples=resamples)
+Told = tuple[list[Mapping[str, float]], list[str]]  # of each case the probabilities of a task's classes, and its own
+
+
+def _truths(task: str, cases: Sequence[Case], *, synthetic: bool) -> list[str | None]:
+    """The class of each case; None where nobody knows it. A data set says it as a property of the case, by a number or
+    by name; a diagnosis follows from the kind, and so, of drawn cases, do the labels that are simulated."""
+    names = CLASSES[task]
+    found: list[str | None] = []
+    for case in cases:
+        said = case.groups.get(task)
+        if task == DIAGNOSIS:
+            found.append(names[diagnosis(case)])
+        elif said is not None and (said in names or (said.isdecimal() and int(said) < len(names))):
+            found.append(said if said in names else names[int(said)])
+        elif said is None and synthetic and task in SIMULATED:
+            found.append(names[simulated_labels(case.kind, 0.0)[task]])
+        else:
+            found.append(None)
+    return found
+
+
+def _told(found: Sequence[Measured], truths: Mapping[str, Sequence[str | None]]) -> dict[str, Told]:
+    """By task, of the cases that a model answered and whose class is known."""
+    every: dict[str, Told] = {}
+    for task, names in CLASSES.items():
+        kept = [
+            ({name: m.classes[name] for name in names}, truth)
+            for m, truth in zip(found, truths[task], strict=True)
+            if truth is not None and set(names) <= m.classes.keys()
+        ]
+        if kept:
+            every[task] = ([likely for likely, _ in kept], [truth for _, truth in kept])
+    return every
+
+
+def _one_against_rest(likely: Sequence[Mapping[str, float]], truth: Sequence[str]) -> dict[str, list[Point]]:
+    """ROC curves of the classes that occur (DeepSC-COVID, Fig. 7)."""
+    curves = {}
+    for name in likely[0]:
+        said = np.array([one[name] for one in likely])
+        positive = np.array([t == name for t in truth])
+        if 0 < positive.sum() < positive.size:
+            curves[name] = roc_points(said, positive)
+    return curves
 
 
 def _groups(

@@ -145,7 +145,7 @@ SEVERITY = read(
     """,
 )
 WELCH = read(
-    "COVID-MTL, section 6: Welch's analysis of variance of 24 features, all 1,329 cases",
+    "COVID-MTL, table 5: Welch's analysis of variance of 24 features, all 1,329 cases",
     (*(f"{task} {column}" for task in ("CT", "NAT", "severity") for column in ("F", "df2", "p")), "significant"),
     """
 HLL_glcm_ClusterProminence | 43.06 | 340.89 | <.001 | 61.80 | 604.97 | <.001 | 30.86 | 472.32 | <.001 | yes

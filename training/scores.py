@@ -116,6 +116,21 @@ def roc_auc(scores: ArrayLike, positive: ArrayLike) -> float:
     return above / (positives * negatives)
 
 
+def class_auc(likely: NDArray[Any], classes: NDArray[Any]) -> float:
+    """ROC AUC of (N, C) probabilities for class numbers (N,), -1 where a class is not known; of more than two classes
+    the mean of one against the rest, over those that some case has."""
+    likely, classes = likely[classes >= 0], classes[classes >= 0]
+    if likely.shape[1] == 2:
+        return roc_auc(likely[:, 1], classes == 1)
+    return mean_of([roc_auc(likely[:, n], classes == n) for n in range(likely.shape[1])])
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Of those that could be computed; nan where there are none."""
+    computed = [v for v in values if not np.isnan(v)]
+    return float(np.mean(computed)) if computed else float("nan")
+
+
 def brier(probabilities: ArrayLike, positive: ArrayLike) -> float:
     """Mean squared error of the probabilities."""
     q, p = np.asarray(probabilities, np.float64), np.asarray(positive, np.bool_)

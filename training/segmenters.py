@@ -7,33 +7,28 @@ An epoch is a slice of each scan, 8 at a time. `small` looks at slices at 3 mm; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.case import InputSpec, Kind, MaskPolicy
 from models.deepsc_triage import LEVEL
 from models.serving import Likely
-from training import lesions
+from training import drafts, lesions
 from training.datasets.masked_slices import MaskedSlices
-from training.datasets.stored import open_libraries
-from training.deepsc import WINDOW_HU
+from training.deepsc import SEED, WINDOW_HU
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Data, Group, Recipe, Stage, constant
+from training.recipe import Loss, Recipe
 
 SHARES: Mapping[str, float] = {"covid": 595 / 1000, "cap": 405 / 1000}  # of the training scans that carry lesions
 EPOCH = 125  # steps
-CHUNK = 16  # slices that pass a network at a time where patients are validated
-
-Loss = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes in the 2D segmenters. `pixel_mm` 0: pixels as they come."""
 
     steps: int = 100 * EPOCH
@@ -44,8 +39,7 @@ class Plan:
     level: float = LEVEL
     validate_every: int = EPOCH
     validation_cases: int = 100
-    by_heart: bool = False  # one batch, again and again
-    seed: int = 103  # of DeepSC-COVID's published code
+    seed: int = SEED
 
 
 def scales(paper: Plan, tiny_lr: float = 1e-3, tiny_steps: int = 10) -> dict[str, Plan]:
@@ -73,41 +67,19 @@ def of_slices(
     likely: Likely,
     dataset: type[MaskedSlices] = MaskedSlices,
     mask: MaskPolicy = MaskPolicy.ZERO,
-    groups: tuple[Group, ...] = (Group(),),
+    window_hu: tuple[float, float] = WINDOW_HU,
+    **special: Any,
 ) -> Recipe:
-    """`likely`: what the network gives for slices, as probabilities; as in serving."""
-
-    def data(folder: Path, spec: InputSpec) -> Data:
-        train, held_out = open_libraries(folder)
-        return dataset(
-            train=train,
-            held_out=held_out,
-            spec=spec,
-            validation_cases=plan.validation_cases,
-            shares=SHARES,
-            slices=plan.slices,
-            with_lesions=plan.with_lesions,
-        )
-
-    stage = Stage(
-        name="lesions",
-        steps=plan.steps,
-        loss=loss,
-        lr=plan.lr,
-        schedule=constant,
-        validate_every=plan.validate_every,
-        groups=groups,
+    """`likely`: what the network gives for slices, as probabilities, as in serving; `special` as in `drafts.stage`."""
+    spec = InputSpec(kind=Kind.SLICES, pixel_mm=plan.pixel_mm or None, window_hu=window_hu, mask=mask)
+    return lesions.recipe(
+        plan,
+        lesions.card(number, scale, spec, plan.level),
+        drafts.stage(plan, "lesions", loss, **special),
+        partial(dataset, spec=spec, shares=SHARES, slices=plan.slices, with_lesions=plan.with_lesions),
+        read=partial(lesions.by_slices, of_slices=likely),
+        richest=True,
     )
-    spec = InputSpec(kind=Kind.SLICES, pixel_mm=plan.pixel_mm or None, window_hu=WINDOW_HU, mask=mask)
-    described = lesions.card(number, scale, spec, plan.level)
-    read = partial(by_slices, likely=likely)
-    return lesions.recipe(described, stage, data, by_heart=plan.by_heart, seed=plan.seed, read=read, richest=True)
-
-
-def by_slices(network: nn.Module, image: Tensor, *, likely: Likely) -> Tensor:
-    """Probabilities for one patient's slices (S, 1, H, W), on the CPU."""
-    device = next(network.parameters()).device
-    return torch.cat([likely(network, part.to(device)).cpu()[:, None] for part in torch.split(image, CHUNK)])
 
 
 def lesion_logit(pair: Tensor) -> Tensor:

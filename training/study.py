@@ -172,7 +172,7 @@ class _Carrying:
                     marks.append(f"{words}: {mark}" if words else mark)
                 for name, measured in said.items():
                     found[name][part].append(measured)
-        learns = any(isinstance(of, Training) for of in row.parts.values())
+        learns = any(isinstance(of, Training) and of.draws for of in row.parts.values())
         words = _trained(trainings)
         return {
             name: Said(parts=parts, marks=tuple(dict.fromkeys(marks)), words=words, learns=learns)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,18 +16,14 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cards import Card
-from models.predict import LungMasks, TriagePredictor, TriageResult, resolve
+from models.predict import LungMasks, TriagePredictor, resolve
 from models.radiomic_triage import RadiomicTriage
 from models.radiomics import of_volume
-from models.severity import severity
 from models.volume import Volume
 from models.volume_triage import MeasuredTriage
 from training.cases import HeldOut
 from training.judge import code
-from training.measure import NAN, VERSION, Case, Measured, remaining
-from training.overlap import overlap
-from training.scores import dice
+from training.measure import VERSION, Case, Measured, read_with, remaining
 from training.studydata import CaseSet
 
 Progress = Callable[[int, int], None]  # (done, of how many)
@@ -101,11 +96,11 @@ class Judgement:
         """Radiomic features take far longer than what is made of them, and several rows ask for the same."""
         if not isinstance(predictor, MeasuredTriage | RadiomicTriage):
             return
-        path = self._keep / self._digest("features") / f"{number:05}.json"
 
-        def known(volume: Volume, lungs: NDArray[np.bool_]) -> Mapping[str, float]:
+        def known(volume: Volume, lungs: NDArray[np.bool_], grid_mm: float) -> Mapping[str, float]:
+            path = self._keep / self._digest("features", f"{grid_mm:g}") / f"{number:05}.json"
             if not path.is_file():
-                _write(path, json.dumps(of_volume(volume, lungs)))
+                _write(path, json.dumps(of_volume(volume, lungs, grid_mm)))
             features: Mapping[str, float] = json.loads(path.read_text(encoding="utf-8"))
             return features
 
@@ -113,45 +108,8 @@ class Judgement:
 
 
 def measured(predictor: TriagePredictor, seen: Seen, *, surfaces: bool) -> Measured:
-    """One case by one model. Without lungs it is refused, and has found nothing."""
-    case, labels = seen.case, seen.lungs.labels
-    if not labels.any():
-        return Measured(lung_dice=0.0, lesion_dice=NAN, fraction=0.0, score=0.0, seconds=NAN, refused=True)
-    began = time.perf_counter()
-    found = predictor.triage(case.volume, seen.lungs)
-    seconds = time.perf_counter() - began
-    assert case.labels is not None  # a phantom's truth is known
-    assert case.lesions is not None
-    inside, fraction, lesion_dice, masks = case.labels > 0, NAN, NAN, {}
-    if found.lesions is not None:
-        fraction = severity(labels, found.lesions, case.volume.voxel_ml).fraction
-        lesion_dice = dice(found.lesions, case.lesions)
-        mm = case.volume.spacing_mm
-        with_surfaces = surfaces and bool(case.lesions.any())
-        masks = overlap("lesion", found.lesions, case.lesions, mm, inside=inside, surfaces=with_surfaces)
-    return Measured(
-        lung_dice=dice(labels > 0, inside),
-        lesion_dice=lesion_dice,
-        fraction=fraction,
-        score=fraction if found.probability is None else found.probability,
-        seconds=seconds,
-        is_probability=found.probability is not None,
-        classes=classes_of(found, predictor.card),
-        masks=masks,
-    )
-
-
-def classes_of(found: TriageResult, card: Card) -> dict[str, float]:
-    """The probability of every class of every task by its name; of a task with two, also where the model told but that
-    of the second."""
-    if found.tasks is not None:
-        return {name: p for classes in found.tasks.values() for name, p in classes.items()}
-    if found.class_probabilities is not None:
-        return dict(found.class_probabilities)
-    names = card.arguments.get("classes")  # of a forest, what they are called; of a network, how many
-    if isinstance(names, list | tuple) and len(names) == 2 and found.probability is not None:
-        return {names[0]: 1.0 - found.probability, names[1]: found.probability}
-    return {}
+    """One case by one model."""
+    return read_with(predictor, seen.case, seen.lungs, surfaces=surfaces)
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,29 +10,21 @@ are negatives to train on alone. Each kind is a library of its own, so that thei
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from models.feature_names import NAMES
 from training.cases import HeldOut
-from training.datasets import ictcf
 from training.datasets.library import LibraryCases
-from training.datasets.measured import feature_table
 from training.datasets.simulated_labels import simulated_labels
 from training.datasets.stored import INDEX, TRAIN, VALIDATION, DataError, StoredLibrary
 from training.phantom.library import PIXEL_MM, Plan, generate
 from training.phantom.population import MAIN, SHIFTED, Habits, Kind
-from training.trees import METHODS
 
 TEST, SHIFTED_TEST = "test", "shifted-test"
 SETS: Mapping[str, str] = {TEST: "test set", SHIFTED_TEST: "second test set, of a shifted generator"}
-FEATURES = "features.csv"
 # Far from what ships, is demonstrated and is held out. Kinds are apart by more than a set holds.
 FIRST_SEED, BETWEEN_SETS, BETWEEN_KINDS = 3_000_000, 100_000, 10_000
 Progress = Callable[[str], None]
@@ -132,33 +124,6 @@ class StudyData:
             if entry.get("descriptors"):
                 yield entry["kind"], entry["descriptors"]
 
-    def features(self) -> Path:
-        """The table of radiomic features as forests are fitted on: train, and the patients of validation as its test
-        part. Some seconds to minutes of work for a patient, who is measured once."""
-        path = self.folder / f"{self.digest[:16]}-{FEATURES}"
-        if not path.is_file():
-            aside = path.with_suffix(".new")
-            with aside.open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.writer(stream)
-                columns = [column for column, _ in ictcf.TASKS.values()]
-                writer.writerow([*ictcf.PERSON, *columns, *NAMES, "split"])
-                for number, row in enumerate(self._rows()):
-                    writer.writerow([number, ictcf.PHANTOM, 0, "unknown", *row])
-            aside.replace(path)
-        return path
-
-    def _rows(self) -> Iterator[list[object]]:
-        for name, split in ((TRAIN, ictcf.TRAIN), (VALIDATION, ictcf.TEST)):
-            library = StoredLibrary(self.folder / name)
-            table = feature_table(self.folder / name, library)
-            for number, kind in enumerate(library.kinds):
-                patient = library[number]
-                affected = float((patient.lesions & patient.lungs).sum() / patient.lungs.sum())
-                labels = simulated_labels(kind, affected)
-                # repr of a float64 of each: a float32 would be read back as another number.
-                values = [float(value) for value in table[number].astype(np.float64)]
-                yield [*(labels[task] for task in ictcf.TASKS), *values, split]
-
 
 def drawn(folder: Path, scale: str, *, workers: int = 2, progress: Progress = lambda what: None) -> StudyData:
     """Draw what is missing of the phantoms of that scale. Raises DataError where there is no such scale."""
@@ -176,17 +141,14 @@ def _draw(folder: Path, place: str, plan: Plan, *, workers: int = 2, progress: P
     generate(folder / place, plan, workers=min(workers, plan.count), drawn=show)
 
 
-def phantoms_for(name: str, scale: str, folder: Path, *, progress: Progress = lambda what: None) -> Path:
-    """What a recipe trains on where nobody names data: the phantoms of its scale, or the features measured on them for
-    a forest. Raises DataError at a scale that no phantoms are drawn for."""
+def phantoms_for(scale: str, folder: Path, *, progress: Progress = lambda what: None) -> Path:
+    """What is trained on where nobody names data: the phantoms of the scale. Raises DataError at a scale that no
+    phantoms are drawn for."""
     if scale not in SIZES:
         raise DataError(f"--scale {scale} needs --data: phantoms are drawn for {', '.join(SIZES)} alone")
     for place in (TRAIN, VALIDATION):
         _draw(folder, place, plans(scale)[place], progress=progress)
-    if name not in METHODS:
-        return folder
-    progress("measuring the features")
-    return StudyData(folder=folder).features()
+    return folder
 
 
 def plans(scale: str) -> dict[str, Plan]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 from training.comparison import Study
 from training.realreport import machine
+from training.reproduce import RESULTS
 from training.study import Done, Settings
+from training.tables import put_section
 
 LIMITS = """What this can say is little: these chests and those that were trained on come from one generator, by rules
 that we wrote; the second test set has kernels, spacings and textures that nobody trained on. The reference row is what
@@ -25,6 +29,14 @@ def as_markdown(done: Done) -> str:
 def as_json(done: Done) -> list[dict[str, object]]:
     """A list of tables, as `triaged tables` prints it."""
     return [table.as_json() | {"trained": dict(done.trained)} for table in done.tables]
+
+
+def put(results: Path, study: Study, done: Done, command: str, on: date, minutes: float) -> None:
+    """Write the study's section of a file of results anew and, beside that file, what `triaged tables` reads."""
+    put_section(results, section_name(study), section(study, done, command, on, minutes))
+    kept = results.parent / RESULTS.name / f"{study.name}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(as_json(done), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def section_name(study: Study) -> str:

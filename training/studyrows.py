@@ -12,7 +12,7 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,19 +20,18 @@ from typing import Any
 
 from models import zoo
 from models.bundle import CARD
-from training import checkpoint, trees
+from training import checkpoint, thresholds, trees
 from training.comparison import Training, samples
 from training.loop import LAST, Progress
 from training.studydata import StudyData
 from training.team import Alone
 from training.train import bundle_so_far, prepared, train
+from training.watch import LOGS, Watch, logged, together
 
 TIME, SO_FAR, WORK = "time.json", "so-far", "training"
 # What only describes: a word changed there changes no weight.
 DESCRIBES = {"models.catalogue", "models.cards", "models.zoo", "training.familiar", "training.train"}
 OURS = ("models.", "training.")
-
-Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ class Workshop:
 
     def seeds(self, training: Training, wanted: int) -> list[int | None]:
         """The recipe's own seed and those after it; None where nothing in it is drawn."""
-        if training.on_features:
+        if training.at_once:
             return [None]
         first = int(self._plan(training, None)["seed"])
         return [first + n for n in range(wanted)]
@@ -82,23 +81,24 @@ class Workshop:
         work = folder / WORK
         clock = _Clock(folder / TIME, before=found.seconds)
 
-        def watch(progress: Progress) -> None:
+        def note(progress: Progress) -> None:
             if progress.scores is not None:
                 clock.write()
             self.watch(progress)
 
         try:
-            train(
-                training.recipe,
-                scale=self.scale,
-                data=self.data.features() if training.on_features else self.data.folder,
-                out=work,
-                changes=self._changes(training, seed),
-                team=Alone(device=self.device),
-                resume=(work / LAST).exists(),
-                watch=watch,
-                stop=lambda: self.stop() or clock.seconds >= self.cap_s,
-            )
+            with nullcontext(note) if training.at_once else logged(work / LOGS) as log:
+                train(
+                    training.recipe,
+                    scale=self.scale,
+                    data=self.data.folder,
+                    out=work,
+                    changes=self._changes(training, seed),
+                    team=Alone(device=self.device),
+                    resume=(work / LAST).exists(),
+                    watch=together((note, log)),
+                    stop=lambda: self.stop() or clock.seconds >= self.cap_s,
+                )
         finally:
             clock.write()
         if not _ready(work / training.bundle) and not self.stop():
@@ -138,13 +138,12 @@ class Workshop:
     def place(self, training: Training, seed: int | None) -> tuple[Path, dict[str, Any]]:
         """The folder of a training, by everything that decides what comes out, and its plan."""
         plan = self._plan(training, seed)
-        data = self._features_digest() if training.on_features else self.data.digest
-        said = json.dumps([training.recipe, self.scale, plan, data, code_of(training.recipe, self.scale)])
+        said = json.dumps([training.recipe, self.scale, plan, self.data.digest, code_of(training.recipe, self.scale)])
         digest = hashlib.sha256(said.encode()).hexdigest()[:12]
         return self.folder / f"{training.recipe}-{digest}", plan
 
     def _plan(self, training: Training, seed: int | None) -> dict[str, Any]:
-        if training.on_features:
+        if training.at_once:
             return {"changes": list(training.changes_at(self.scale))}
         return prepared(training.recipe, self.scale, self._changes(training, seed))[1]
 
@@ -152,15 +151,13 @@ class Workshop:
         chosen = () if seed is None else (f"seed={seed}",)
         return (*training.changes_at(self.scale), *chosen)
 
-    def _features_digest(self) -> str:
-        """Features follow from the patients and the code that measures them."""
-        return f"{self.data.digest} {_code('models.radiomics')}"
-
 
 def code_of(recipe: str, scale: str) -> str:
     """Digest of the code that a training follows: the recipe, the network, and all of ours that they import."""
     if recipe in trees.METHODS:
-        return _code("training.tabular")
+        return _code("training.trees")  # what measures the features is among what it imports
+    if recipe == thresholds.NAME:
+        return _code("training.thresholds")
     architecture = prepared(recipe, scale)[0].card.architecture
     network = zoo.architectures()[architecture].network
     return _code(f"training.recipes.{recipe.replace('-', '_')}") + _code(network.__module__)

@@ -39,6 +39,10 @@ CLASSES = {
     "severity": ("control or suspected", "mild or regular", "severe or critical"),
 }
 TOP = 10  # features that the paper keeps of each task's ranking
+STRANGERS = {
+    True: "says nothing of a patient whose features lie outside what it was fitted on",
+    False: "fitted on so few that it answers for anybody, however unlike them",
+}
 
 Features = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -97,10 +101,10 @@ def boosting(**settings: Any) -> LGBMClassifier:
 
 
 def judge(probabilities: Features, labels: Labels) -> Judged:
-    """`probabilities` (patient, class); the likeliest class counts as said."""
+    """`probabilities` (patient, class); the likeliest class counts as said. No AUC (nan) where a class has nobody."""
     said = probabilities.argmax(axis=1)
     precision, recall, f1, _ = precision_recall_fscore_support(labels, said, average="weighted", zero_division=0)
-    aucs = [roc_auc_score(labels == c, probabilities[:, c]) for c in range(probabilities.shape[1])]
+    aucs = [_area(labels == c, probabilities[:, c]) for c in range(probabilities.shape[1])]
     return Judged(
         precision=float(precision),
         recall=float(recall),
@@ -109,6 +113,10 @@ def judge(probabilities: Features, labels: Labels) -> Judged:
         auc=float(np.mean(aucs)),
         auc_sd=float(np.std(aucs)),
     )
+
+
+def _area(is_class: NDArray[np.bool_], likely: Features) -> float:
+    return float(roc_auc_score(is_class, likely)) if 0 < is_class.sum() < is_class.size else float("nan")
 
 
 def judged_on_test(table: FeatureTable, task: str, method: str, trees: int = TREES, seed: int = SEED) -> Judged:
@@ -160,6 +168,7 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         model = fit_boosting(scaled, labels[rows], trees=trees)
         arrays["text"] = text_array(model.booster_.model_to_string())
     judged = judge(np.asarray(model.predict_proba(scale(table.features[~table.train]))), labels[~table.train])
+    outside = fewest_outside(len(rows))
     whose = "drawn patients" if table.synthetic else "patients of iCTCF (HUST-19), whose licence is not stated"
     card = Card(
         name=f"{NAMES_OF[method]}-{task.lower()}",
@@ -168,15 +177,28 @@ def write_bundle(folder: Path, table: FeatureTable, task: str, method: str, tree
         paper=COVID_MTL,
         roles=("triage",),
         outputs=("probability",) if len(CLASSES[task]) == 2 else ("class_probabilities",),
-        thresholds={"outside": OUTSIDE},
-        training_data=f"a table of features of {len(rows)} {whose}",
+        thresholds={"outside": outside},
+        training_data=f"a table of features, measured at {table.grid_mm:g} mm, of {len(rows)} {whose}",
         synthetic=table.synthetic,
-        scores={name: round(value, 4) for name, value in asdict(judged).items()},
-        limits="says nothing of a patient whose features lie outside what it was fitted on; sees texture of the lungs",
+        scores={name: round(value, 4) for name, value in asdict(judged).items() if np.isfinite(value)},
+        limits=f"{STRANGERS[outside < 1.0]}; sees texture of the lungs",
         architecture=ARCHITECTURE,
-        arguments={"method": method, "task": task, "classes": CLASSES[task], "features": table.names},
+        arguments={
+            "method": method,
+            "task": task,
+            "classes": CLASSES[task],
+            "features": table.names,
+            "grid_mm": table.grid_mm,
+        },
     )
     return save_bundle(folder, card, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def fewest_outside(patients: int) -> float:
+    """The share of features outside the ranges of so many patients from which on another is not answered for; 1, which
+    nobody exceeds, where they are so few that one drawn as they were would have more: of n patients, the next is the
+    lowest or the highest with probability 2 / (n + 1)."""
+    return OUTSIDE if 2.0 / (patients + 1) < OUTSIDE else 1.0
 
 
 def ranking(model: LGBMClassifier, names: tuple[str, ...], top: int = TOP) -> list[str]:

@@ -26,6 +26,7 @@ from training.recipe import Data, Module, Recipe
 from training.team import ALONE, Team
 
 MANIFEST, BUNDLE = "manifest.json", "bundle"
+HANDS = ("commit", "uncommitted changes", "versions", "device", "threads")  # of a manifest: what trained, and on what
 TOGETHER = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")  # versions that decide what comes out
 
 
@@ -56,10 +57,16 @@ def recipes() -> list[str]:
 
 def require(name: str) -> None:
     """Raises TrainingError where nothing of that name can be trained."""
-    from training.trees import METHODS
+    known = {*recipes(), *_at_once()}
+    if name not in known:
+        raise TrainingError(f"no recipe {name}; there are {', '.join(sorted(known))}")
 
-    if name not in {*recipes(), *METHODS}:
-        raise TrainingError(f"no recipe {name}; there are {', '.join(sorted({*recipes(), *METHODS}))}")
+
+def _at_once() -> Mapping[str, Callable[..., Trained]]:
+    """What is fitted in one go, by its name: no network, nothing to resume, watch or stop."""
+    from training import thresholds, trees
+
+    return {**dict.fromkeys(trees.METHODS, trees.train), thresholds.NAME: thresholds.train}
 
 
 def prepared(name: str, scale: str, changes: Sequence[str] = ()) -> tuple[Recipe, dict[str, Any]]:
@@ -87,19 +94,17 @@ def train(
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Follow the recipe and write out/bundle. Raises TrainingError where the folder holds another training."""
-    from training import trees
-
-    if name in trees.METHODS:  # no network: nothing to resume, watch or stop
-        return trees.train(name, scale=scale, changes=changes, data=data, out=out)
+    if name in _at_once():
+        return _at_once()[name](name, scale=scale, changes=changes, data=data, out=out)
     recipe, plan = prepared(name, scale, changes)
     if (out / LAST).exists() and not resume:
         raise TrainingError(f"{out} holds a training; resume it, or choose another folder")
     if resume and not (out / LAST).exists():
         raise TrainingError(f"{out} holds no training to resume")
     samples = recipe.data(data)
-    described = manifest(name, scale, plan, samples, team) | {"accumulate": accumulate}
+    described: Mapping[str, Any] = {**manifest(name, scale, plan, samples, team), "accumulate": accumulate}
     if resume:
-        _require_same(json.loads((out / MANIFEST).read_text(encoding="utf-8")), described)
+        described = _continued(json.loads((out / MANIFEST).read_text(encoding="utf-8")), described, recipe, out / LAST)
     out.mkdir(parents=True, exist_ok=True)
     if team.rank == 0:
         (out / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -186,10 +191,19 @@ def changed(plan: Any, changes: Sequence[str]) -> Any:
         raise TrainingError(wrong) from error
 
 
-def _require_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _continued(before: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, last: Path) -> Mapping[str, Any]:
+    """The manifest of a training that is resumed: what it said, and who takes the steps that are left, where that is
+    another commit or machine. Raises TrainingError where it was another training, CheckpointError."""
     for key in ("recipe", "scale", "plan", "data", "accumulate", "processes"):
         if before.get(key) != now[key]:
             raise TrainingError(f"cannot resume: the {key} was {before.get(key)} and is {now[key]}")
+    at = checkpoint.peek(last)
+    done = (at.stage, at.step) == (len(recipe.stages) - 1, recipe.stages[-1].steps)
+    earlier = before.get("continued", [])
+    hands = {key: now[key] for key in HANDS}
+    if done or hands.items() <= [before, *earlier][-1].items():
+        return before
+    return {**before, "continued": [*earlier, {"stage": at.stage, "step": at.step, **hands}]}
 
 
 def _commit() -> tuple[str, bool]:

@@ -17,6 +17,7 @@ from training import loop
 from training.loop import TrainingError
 
 Watch = Callable[[loop.Progress], None]
+LOGS = "tensorboard"  # the folder of the logs below that of a training
 
 
 def together(watches: Sequence[Watch]) -> Watch:
@@ -72,6 +73,16 @@ def tensorboard(folder: Path) -> Iterator[Watch]:
         yield watch
     finally:
         writer.close()
+
+
+@contextmanager
+def logged(folder: Path) -> Iterator[Watch]:
+    """The same, and nothing where TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        yield lambda seen: None
+        return
+    with tensorboard(folder) as watch:
+        yield watch
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from triaged import __version__
-from triaged.commands import analyse, beyond, data, research, site, study
+from triaged.commands import analyse, beyond, curves, data, research, site, study
 
 app = typer.Typer(
     name="triaged",
@@ -20,6 +20,7 @@ app.add_typer(site.app)
 app.add_typer(research.app)
 app.add_typer(data.app)
 app.add_typer(study.app)
+analyse.analyse.add_typer(curves.app)
 app.add_typer(analyse.app)
 app.add_typer(beyond.app)
 

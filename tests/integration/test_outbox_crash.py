@@ -93,50 +93,48 @@ def test_killed_between_encoding_and_sending_it_sends_those_bytes_once(tmp_path:
     house.store.close()
 
 
-def test_killed_between_sending_and_marking_it_sends_the_same_bytes_again(tmp_path: Path) -> None:
+@contextmanager
+def disturbed(folder: Path, act: Callable[[Process], None]) -> Iterator[tuple[OddPacs, House, str, Process]]:
+    """An outbox that has ended, after something was done to it once: when the PACS had its first object of a study, and
+    before that was answered."""
     running: list[Process] = []
 
-    def kill_once(sop_uid: str) -> None:
+    def once(sop_uid: str) -> None:
         if running:
-            running.pop().kill()
+            act(running.pop())
 
-    with odd_pacs(OddPacs(before_answer=kill_once)) as pacs:
-        house = House.at(settings(tmp_path, pacs.port))
+    with odd_pacs(OddPacs(before_answer=once)) as pacs:
+        house = House.at(settings(folder, pacs.port))
         house.now = clock.now()
-        study = house.receive("marked")
+        study = house.receive("disturbed")
         with outbox_process(house.config) as outbox:
             running.append(outbox)
             house.analyse(study)
-            wait_for(lambda: not outbox.process.is_alive())
+            outbox.process.join(PATIENCE_S)
+            yield pacs, house, study, outbox
+    house.store.close()
+
+
+def test_killed_between_sending_and_marking_it_sends_the_same_bytes_again(tmp_path: Path) -> None:
+    with disturbed(tmp_path, Process.kill) as (pacs, house, study, _):
         assert house.states(study)[Role.SEG] is DeliveryState.SENDING
         with outbox_process(house.config):
             wait_for(lambda: all_sent(house, study))
     assert [role for _, role, _ in pacs.received] == [Role.SEG, Role.SEG, Role.SR, Role.PICTURE]
     assert pacs.received[0] == pacs.received[1]
-    house.store.close()
 
 
 def test_asked_to_stop_it_finishes_the_object_in_hand_and_keeps_the_others(tmp_path: Path) -> None:
-    asked: list[Process] = []
-
-    def ask(sop_uid: str) -> None:
-        asked.pop().pipe.send("drain")
+    def ask(outbox: Process) -> None:
+        outbox.pipe.send("drain")
         time.sleep(1.0)  # longer than the message takes
 
-    with odd_pacs(OddPacs(before_answer=ask)) as pacs:
-        house = House.at(settings(tmp_path, pacs.port))
-        house.now = clock.now()
-        study = house.receive("drained")
-        with outbox_process(house.config) as outbox:
-            asked.append(outbox)
-            house.analyse(study)
-            outbox.process.join(PATIENCE_S)
-            assert outbox.process.exitcode == 0
-    waiting = DeliveryState.WAITING
-    assert house.states(study) == {Role.SEG: DeliveryState.SENT, Role.SR: waiting, Role.PICTURE: waiting}
-    assert [d.attempts for d in house.deliveries(study).values()] == [1, 0, 0]
+    with disturbed(tmp_path, ask) as (pacs, house, study, outbox):
+        assert outbox.process.exitcode == 0
+        waiting = DeliveryState.WAITING
+        assert house.states(study) == {Role.SEG: DeliveryState.SENT, Role.SR: waiting, Role.PICTURE: waiting}
+        assert [d.attempts for d in house.deliveries(study).values()] == [1, 0, 0]
     assert len(pacs.received) == 1
-    house.store.close()
 
 
 def test_it_does_not_outlive_its_supervisor(tmp_path: Path) -> None:

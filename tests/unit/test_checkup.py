@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,15 +150,19 @@ def test_without_a_pacs_nothing_is_asked(tmp_path: Path) -> None:
     assert asked(settings(tmp_path))["pacs"].ok
 
 
-def test_a_pacs_that_answers_passes(tmp_path: Path) -> None:
-    ae = AE(ae_title="PACS")
+def asked_beside(ae: AE, folder: Path, handlers: Sequence[evt.EventHandlerType] = ()) -> Check:
+    """What is said of a PACS that is this one, to be reached as PACS."""
     ae.add_supported_context(VERIFICATION)
-    server = ae.start_server(("127.0.0.1", 0), block=False)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(handlers))
     assert server is not None
     try:
-        found = asked(settings(tmp_path, pacs(server.server_address[1])))["pacs"]
+        return asked(settings(folder, pacs(server.server_address[1])))["pacs"]
     finally:
         ae.shutdown()
+
+
+def test_a_pacs_that_answers_passes(tmp_path: Path) -> None:
+    found = asked_beside(AE(ae_title="PACS"), tmp_path)
     assert found.ok
     assert "answers C-ECHO" in found.words
 
@@ -165,27 +170,14 @@ def test_a_pacs_that_answers_passes(tmp_path: Path) -> None:
 def test_a_pacs_that_does_not_know_us_fails_and_says_rejected(tmp_path: Path) -> None:
     ae = AE(ae_title="OTHER")
     ae.require_called_aet = True
-    ae.add_supported_context(VERIFICATION)
-    server = ae.start_server(("127.0.0.1", 0), block=False)
-    assert server is not None
-    try:
-        found = asked(settings(tmp_path, pacs(server.server_address[1])))["pacs"]
-    finally:
-        ae.shutdown()
+    found = asked_beside(ae, tmp_path)
     assert not found.ok
     assert "rejected the association" in found.words
 
 
 def test_a_pacs_that_refuses_the_echo_fails(tmp_path: Path) -> None:
-    ae = AE(ae_title="PACS")
-    ae.add_supported_context(VERIFICATION)
-    handlers = [(evt.EVT_C_ECHO, lambda _event: 0x0122)]  # PS3.7 annex C: SOP class not supported
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    assert server is not None
-    try:
-        found = asked(settings(tmp_path, pacs(server.server_address[1])))["pacs"]
-    finally:
-        ae.shutdown()
+    refused = 0x0122  # PS3.7 annex C: SOP class not supported
+    found = asked_beside(AE(ae_title="PACS"), tmp_path, [(evt.EVT_C_ECHO, lambda _event: refused)])
     assert not found.ok
     assert "refused C-ECHO" in found.words
 

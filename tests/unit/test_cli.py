@@ -17,6 +17,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from models import zoo
 from models.catalogue import CT_TRIAGE
 from tests.daemon import configured
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, planned
@@ -291,9 +292,20 @@ def test_models_lists_what_the_configuration_can_name() -> None:
     assert cards["thresholding"]["megabytes"] is None
     assert 0.1 < cards["ct-triage"]["megabytes"] < 12, "what ships is small"
     for card in cards.values():
-        assert set(card) == {"number", "name", "version", "roles", "paper", "synthetic", "limits", "megabytes"}
+        assert set(card) == {"number", "name", "version", "roles", "paper", "synthetic", "limits", "megabytes", "card"}
         assert card["limits"], "what it is not worth is said"
     assert "thresholding" in CliRunner().invoke(app, ["models"]).stdout
+
+
+def test_the_card_of_a_model_is_printed_whole() -> None:
+    for named in ("ct-triage", str(zoo.shipped()["ct-triage"])):
+        said = json.loads(CliRunner().invoke(app, ["models", named]).stdout)
+        assert said["input"]["pixel_mm"] == 2.0
+        assert said["thresholds"] == {"lesion": 0.2}
+        assert said["training_data"]
+    assert json.loads(CliRunner().invoke(app, ["models", "thresholding"]).stdout)["thresholds"]["HU min"] == -700.0
+    none = CliRunner().invoke(app, ["models", "nobody"])
+    assert (none.exit_code, "no readable card.json" in none.stderr) == (2, True)
 
 
 def test_all_36_models_of_the_papers_are_listed() -> None:

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from models.volume import Volume
-from training.cases import HeldOut, held_out
+from training.cases import HeldOut, held_out, thickness_group
 from training.phantom.batch import whole_chest
 from training.phantom.case import Patient
 from training.phantom.descriptors import descriptors
@@ -41,7 +41,6 @@ MIX = {
 }
 APART = (Kind.COVID, Kind.CAP, Kind.NORMAL, Kind.ATELECTASIS)  # the rest is "other"
 SPACINGS_MM = (3.5, 4.5, 5.5, 7.5)  # held out too; independent of the kind
-THIN_MM, THICK_MM = 1.5, 4.0  # groups of slice thickness
 WRITERS = (
     "demo.py",
     "dicom.py",
@@ -124,11 +123,9 @@ class HeldOutPhantoms:
 
 
 def _groups(drawn: Drawn, slice_mm: float) -> dict[str, str]:
-    thickness = drawn.scan.thickness_mm
-    words = f"up to {THIN_MM:g} mm" if thickness <= THIN_MM else f"up to {THICK_MM:g} mm"
     return {
         "kernel": drawn.scan.kernel.name,
-        "slice thickness": words if thickness <= THICK_MM else f"above {THICK_MM:g} mm",
+        "slice thickness": thickness_group(drawn.scan.thickness_mm),
         "slice spacing": f"{slice_mm:g} mm",
     }
 

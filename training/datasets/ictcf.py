@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from models.feature_names import NAMES
+from models.radiomics import GRID_MM
 from training.datasets.stored import DataError
 
 # Tasks by the paper's names, each with its column and its classes.
@@ -37,6 +38,7 @@ TRAIN, TEST = "train", "test"
 # The paper's split, as its code draws it: 70 to 30, stratified by NAT alone.
 TEST_SHARE, SEED = 0.30, 11
 PHANTOM = "phantom"  # stands for the hospital of a drawn patient
+GRID = "grid_mm"  # column: what the features were measured on, where it is not the paper's grid
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +54,7 @@ class FeatureTable:
     train: NDArray[np.bool_]
     drawn: NDArray[np.int64]  # each patient's place in the order in which the paper's rule draws the two parts
     names: tuple[str, ...] = NAMES
+    grid_mm: float = GRID_MM  # what the features were measured on
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -143,6 +146,7 @@ def read(path: Path) -> FeatureTable:
         features=features,
         train=_split(path, rows) if "split" in rows[0] else published_split(labels["NAT"]),
         drawn=_places(labels["NAT"]),
+        grid_mm=_grid(path, rows) if GRID in rows[0] else GRID_MM,
     )
 
 
@@ -191,3 +195,10 @@ def _split(path: Path, rows: Sequence[Mapping[str, str]]) -> NDArray[np.bool_]:
         raise DataError(f"{path.name}: split leaves {TRAIN} or {TEST} empty")
     train: NDArray[np.bool_] = words == TRAIN
     return train
+
+
+def _grid(path: Path, rows: Sequence[Mapping[str, str]]) -> float:
+    grids = np.unique(_numbers(path, rows, GRID))
+    if grids.size > 1 or not grids[0] > 0:
+        raise DataError(f"{path.name}: {GRID} is {', '.join(f'{mm:g}' for mm in grids)}, must be one length for all")
+    return float(grids[0])

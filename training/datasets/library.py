@@ -14,22 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from models.classical import body_mask
-from models.sides import middle_of, split
 from models.volume import Volume
-from training.cases import HeldOut
+from training.cases import Cases, HeldOut
+from training.datasets.public.case import MM
+from training.datasets.public.split import PARTS, TEST
+from training.datasets.published import CHOSEN_BY, PublishedCases, sides
 from training.datasets.stored import INDEX, VALIDATION, DataError, StoredLibrary
 
+PHANTOM = "phantom"
 APART = ("covid", "cap", "normal", "atelectasis")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryCases:
-    """The patients of one folder; of a folder with train/ and validation/, those it validates by."""
+    """The patients of one folder; of a folder with train/ and others, those it tests by, or else validates by."""
 
     folder: Path
     limit: int | None = None
-    name: str = "phantom"
+    name: str = PHANTOM
 
     @property
     def synthetic(self) -> bool:
@@ -37,7 +39,7 @@ class LibraryCases:
 
     @property
     def description(self) -> str:
-        chosen = "; checkpoints may have been chosen by these" if self._place != self.folder else ""
+        chosen = CHOSEN_BY if self._place == self.folder / VALIDATION else ""
         return f"{_opened(self._place).description}, at 2 mm in-plane{chosen}"
 
     def __len__(self) -> int:
@@ -54,22 +56,31 @@ class LibraryCases:
         affine = np.zeros((4, 4))
         affine[2, 0], affine[1, 1], affine[0, 2] = patient.spacing_mm
         affine[3, 3] = 1.0
-        middle_mm = middle_of(body_mask(patient.hu, patient.spacing_mm), affine)
+        volume = Volume(hu=patient.hu, affine_lps=affine)
         kind = str(entry.get("drawn", entry["kind"]))
         return HeldOut(
             name=f"{kind} {number:05}",
             kind=kind if kind in APART else "other",
-            volume=Volume(hu=patient.hu, affine_lps=affine),
-            labels=split(patient.lungs, affine, oriented=True, middle_mm=middle_mm),
+            volume=volume,
+            labels=sides(patient.lungs, volume),
             lesions=patient.lesions if patient.annotated else None,
             descriptors=entry.get("descriptors", {}),
             groups={"slice spacing": f"{patient.spacing_mm[0]:.0f} mm", **entry.get("facts", {})},
+            picture=MM in entry.get("unknown", ()),
         )
 
     @property
     def _place(self) -> Path:
-        inner = self.folder / VALIDATION
-        return inner if (inner / INDEX).is_file() else self.folder
+        places = (self.folder / TEST, self.folder / VALIDATION)
+        return next((place for place in places if (place / INDEX).is_file()), self.folder)
+
+
+def cases_in(name: str, folder: Path, limit: int | None = None) -> Cases:
+    """The cases of a data set to judge by: of a library where the folder is one, and of drawn patients always; else as
+    the data set is published. DataError comes with the first question."""
+    if name == PHANTOM or any((folder / part / INDEX).is_file() for part in ("", *PARTS)):
+        return LibraryCases(folder=folder, limit=limit, name=name)
+    return PublishedCases(folder=folder, limit=limit, name=name)
 
 
 @functools.cache
@@ -84,4 +95,4 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-__all__ = ["DataError", "LibraryCases"]
+__all__ = ["DataError", "LibraryCases", "cases_in"]

@@ -19,7 +19,7 @@ from models.case import Box, InputSpec, MaskPolicy
 from models.prepare import bounding_box, on_case, prepare, thinned
 from models.volume import Volume
 from training.augment import Augmentation, Pose, intensity, laid
-from training.datasets.stored import DataError
+from training.datasets.stored import ADVICE, DataError
 from training.recipe import Batch
 
 POSITIVE = "covid"
@@ -27,6 +27,9 @@ POSITIVE = "covid"
 JITTER_MM = (-6.0, 10.0)  # each side of the box of the lungs, outwards
 JITTER_SLICES = (-1, 1)
 TRIES = 100  # to draw a patient who has lungs
+# Of the series of a kind whose lesions are told, those of annotated patients, where some are and some are not: half of
+# all have a mask and a quarter are positive without one (CT triage, train_multitask_spatial.py).
+MARKED = 2 / 3
 
 
 class Patient(Protocol):
@@ -56,6 +59,9 @@ class Library(Protocol):
 
     @property
     def annotated(self) -> Sequence[bool]: ...  # one per patient
+
+    @property
+    def labels(self) -> Sequence[Mapping[str, int]]: ...  # one per patient: classes by task, where somebody knows them
 
     @property
     def unknown(self) -> frozenset[str]: ...  # of mm, hu and lungs, what is not known of all patients
@@ -175,7 +181,7 @@ class LesionSeries(Phantoms):
                 yield self._series(patient, self.held_out.kinds[index], patient.lungs, None)
 
     def _sample(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        patient, kind = drawn(self.train, self.shares, rng)
+        patient, kind = drawn(self.train, self.shares, rng, told=self.annotated)
         return self._series(patient, kind, jittered(patient, rng), rng)
 
     def _series(
@@ -208,25 +214,33 @@ class LesionSeries(Phantoms):
 
 
 def drawn(
-    library: Library, shares: Mapping[str, float], rng: np.random.Generator, *, annotated: bool = False
+    library: Library,
+    shares: Mapping[str, float],
+    rng: np.random.Generator,
+    *,
+    annotated: bool = False,
+    told: Sequence[str] = (),
 ) -> tuple[Patient, str]:
     """A random patient who has lungs, and the kind, which is drawn first; of `annotated` patients alone, where that is
-    asked for. Raises ValueError where there are none."""
+    asked for, and of kinds in `told` of these in MARKED of the draws. Raises DataError where there are none."""
     wanted = [
         kind if told or not annotated else "" for kind, told in zip(library.kinds, library.annotated, strict=True)
     ]
     kinds = [kind for kind in shares if kind in wanted]
     if not kinds:
         what = "no patient" if all(library.annotated) or not annotated else "no annotated patient"
-        raise ValueError(f"{what} is of the kinds {', '.join(shares)}: {library.description}")
+        raise DataError(f"{what} is of the kinds {', '.join(shares)}: {library.description}; add some ({ADVICE})")
     weights = np.array([shares[kind] for kind in kinds])
     kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
     of_kind = [n for n, k in enumerate(wanted) if k == kind]
+    marked = [n for n in of_kind if library.annotated[n]]
+    if kind in told and 0 < len(marked) < len(of_kind):
+        of_kind = marked if rng.random() < MARKED else [n for n in of_kind if not library.annotated[n]]
     for _ in range(TRIES):
         patient = library[of_kind[int(rng.integers(len(of_kind)))]]
         if patient.lungs.any():
             return patient, kind
-    raise ValueError(f"hardly any patient of kind {kind} has lungs")
+    raise DataError(f"hardly any patient of kind {kind} in {library.description} has lungs")
 
 
 def volume_of(patient: Patient, hu: NDArray[np.int16] | None = None) -> Volume:

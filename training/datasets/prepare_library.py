@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from models.predict import LungsPredictor, resolve
 from models.volume import Volume
+from training.datasets.public import scanner
 from training.datasets.public.case import LUNGS, MM, Case, DataSet
 from training.datasets.public.check import is_annotated, require_kind, require_place
 from training.datasets.public.files import NOMINAL_MM, Fault, Malformed, Opened, opened
@@ -190,7 +191,7 @@ def _entry(data_set: DataSet, case: Case, patient: str, lungs_by: str) -> Entry:
         "case": case.id,
         "patient": patient,
         "lungs": lungs_by,
-        "facts": dict(case.facts),
+        "facts": {**scanner.facts(case.image), **case.facts},
     }
 
 

@@ -83,6 +83,32 @@ class LabelledSlices(Phantoms):
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class WithUnlabelled:
+    """Slices whose lesions are told, and as many of whom nothing is told: their pictures as `unlabelled`."""
+
+    labelled: LabelledSlices
+    unlabelled: LabelledSlices
+
+    @property
+    def digest(self) -> str:
+        return self.labelled.digest
+
+    @property
+    def description(self) -> str:
+        return f"{self.labelled.description}; pseudo-labels where lesions are not told"
+
+    @property
+    def synthetic(self) -> bool:
+        return self.labelled.synthetic
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        return {**self.labelled.batch(rng), "unlabelled": self.unlabelled.batch(rng)["image"]}
+
+    def validation(self) -> Iterator[Batch]:
+        return self.labelled.validation()
+
+
 def candidates(patient: Patient, *, lesions_first: bool) -> NDArray[np.intp]:
     """Slices that a picture of this patient may show."""
     seen = np.flatnonzero((patient.lesions & patient.lungs).any(axis=(1, 2)))

@@ -4,8 +4,8 @@ data/train/index.json, 00000.npz, 00001.npz ...      what is trained on
 data/validation/...                                  by which checkpoints are chosen: for phantoms, a shifted generator
 
 An entry of the index says of its patient `kind` and `sha256`; of real ones also `annotated`, false where nobody drew
-lesions (an empty mask then says nothing), `unknown`, what his files leave open of mm, hu and lungs, and `patient`, a
-digest that no other patient has.
+lesions (an empty mask then says nothing), `unknown`, what his files leave open of mm, hu and lungs, `patient`, a digest
+that no other patient has, and `facts`, among which may be the labels of COVID-MTL's tasks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from models.volume import Volume
 
 INDEX, TRAIN, VALIDATION = "index.json", "train", "validation"
 KINDS = ("covid", "cap", "normal", "other")
+LABELS: Mapping[str, int] = {"CT": 2, "NAT": 2, "severity": 3}  # COVID-MTL's tasks, and how many classes each has
 ADVICE = "`triaged phantom --library` draws some, `triaged data prepare` brings others into this form"
 
 
@@ -68,6 +69,7 @@ class StoredLibrary:
             self._patients = [str(entry.get("patient", entry["sha256"])) for entry in index["patients"]]
             self.annotated: Sequence[bool] = tuple(bool(entry.get("annotated", True)) for entry in index["patients"])
             self.unknown = frozenset(str(what) for entry in index["patients"] for what in entry.get("unknown", ()))
+            facts = [dict(entry.get("facts", {})) for entry in index["patients"]]
             self.synthetic = bool(index.get("synthetic", True))
             self.description = str(index["description"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -77,7 +79,9 @@ class StoredLibrary:
         strange = sorted(set(self.kinds) - set(KINDS))
         if strange:
             raise DataError(f"{folder}: {', '.join(strange)} is no kind of patient; there are {', '.join(KINDS)}")
-        self.digest = hashlib.sha256("".join(self._sha256).encode()).hexdigest()
+        self.labels: Sequence[Mapping[str, int]] = tuple(_labels(folder, n, one) for n, one in enumerate(facts))
+        said = [*self._sha256, *([json.dumps(self.labels)] if any(self.labels) else [])]
+        self.digest = hashlib.sha256("".join(said).encode()).hexdigest()
         self._folder = folder
         self._kept: dict[int, _Packed] = {}
 
@@ -171,6 +175,19 @@ def open_libraries(folder: Path) -> tuple[StoredLibrary, StoredLibrary]:
         said = f"{len(shared)} of its {len(validation.kinds)} validation patients are among those trained on"
         raise DataError(f"{folder} leaks: {said}; take them out of one of the two, or scores mean nothing")
     return train, validation
+
+
+def _labels(folder: Path, number: int, facts: Mapping[str, Any]) -> dict[str, int]:
+    """Of one patient, by task; empty where nobody says. Raises DataError on what is no class."""
+    found = {}
+    for task, classes in LABELS.items():
+        said = str(facts.get(task, "")).strip()
+        if said and not (said.isdecimal() and int(said) < classes):
+            wanted = ", ".join(map(str, range(classes)))
+            raise DataError(f"{folder}, patient {number}: {task} is {said!r}; give one of {wanted}, or leave it empty")
+        if said:
+            found[task] = int(said)
+    return found
 
 
 def _name(number: int) -> str:

@@ -1,5 +1,7 @@
-"""Synthetic patients as whole volumes with a class for each task: masked, resampled, standardised by `models.prepare`.
+"""Patients as whole volumes with a class for each task: masked, resampled, standardised by `models.prepare`.
 
+Of drawn patients COVID-MTL's labels are simulated. Real ones bring theirs along; that of the CT, which is whether there
+is pneumonia, follows from their kind where it is not said, those of swab and course from nothing.
 What COVID-MTL's training does to a volume beside that (section 5.1; amounts as its published utils.py has them): the
 box is moved, noise is added, the picture is turned in-plane or flipped.
 """
@@ -18,6 +20,7 @@ from models.maps import stretched
 from models.prepare import prepare
 from training.datasets.measured import Table
 from training.datasets.phantom import Library, Patient, Phantoms, joined, volume_of
+from training.datasets.simulated_labels import simulated_labels
 from training.datasets.stored import DataError
 from training.recipe import Batch
 
@@ -27,6 +30,7 @@ Move = tuple[int, int, int]
 # How far the box is moved from the middle, mm: it starts at 50 to 100 (slices) and at 20 to 80 (rows, columns) where 70
 # is the middle, in steps of 10.
 SLICES_MM, PLANE_MM = np.arange(-20, 31, 10), np.arange(-50, 11, 10)
+OF_KIND = "CT"  # the task whose label follows from the kind of a patient
 NOISE_CHANCE, NOISE_VARIANCE = 0.2, (10.0, 50.0)  # HU^2
 
 
@@ -59,7 +63,7 @@ class ClassifiedVolumes(Phantoms):
         image = prepare(volume_of(patient), self.spec, patient.lungs, moved).image
         if rng is not None:
             image = turned(noisy(image, rng, self.spec), rng)
-        classes = self._classes(patient, library.kinds[number])
+        classes = self._classes(patient, library, number)
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         beside: dict[str, torch.Tensor] = {}
         if self.features is not None:
@@ -71,8 +75,26 @@ class ClassifiedVolumes(Phantoms):
             **{task: torch.tensor([classes[task]]) for task in self.tasks},
         }
 
-    def _classes(self, patient: Patient, kind: str) -> Mapping[str, int]:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for library in (self.train, self.held_out):
+            missing = set(self.tasks) - {OF_KIND} - {task for known in library.labels for task in known}
+            if self._are_real(library) and missing:
+                advice = "prepare them with columns of these names in cases.csv, or as ictcf"
+                raise DataError(
+                    f"{library.description}: nobody says {', '.join(sorted(missing))} of any patient; {advice}"
+                )
+
+    def _are_real(self, library: Library) -> bool:
+        """Whether the labels would be simulated, and must not be."""
+        return self.labels is simulated_labels and not library.synthetic
+
+    def _classes(self, patient: Patient, library: Library, number: int) -> Mapping[str, int]:
         """Where lesions are not annotated, a class that hangs on how much of the lungs is affected is not known."""
+        kind = library.kinds[number]
+        if self._are_real(library):
+            known = {OF_KIND: self.labels(kind, 0.0)[OF_KIND], **library.labels[number]}
+            return {task: known.get(task, -1) for task in self.tasks}
         if patient.annotated:
             return self.labels(kind, float((patient.lesions & patient.lungs).sum() / patient.lungs.sum()))
         least, most = self.labels(kind, 0.0), self.labels(kind, 1.0)

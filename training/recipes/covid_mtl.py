@@ -1,8 +1,8 @@
 """Recipe of model 12, COVID-MTL: three tasks at once, their losses weighted at random (Bao et al., section 4.3).
 
-`weighting`, `shift` and `features` are the paper's ablations. Features are scaled by their ranges in the patients that
-are trained on (the published code takes those of the whole cohort, the test part too). What it shares is in
-`training.covid_mtl`.
+`weighting`, `shift` and `features` are the paper's ablations. Features are measured on its grid at its scale, on a
+coarser one below, and scaled by their ranges in the patients that are trained on (the published code takes those of the
+whole cohort, the test part too). What it shares is in `training.covid_mtl`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from models.feature_names import NAMES
 from training import covid_mtl, loop
 from training.covid_mtl import CLASSES, Weighting
 from training.datasets.fixed import OneBatch
+from training.datasets.measured import GRIDS_MM
 from training.datasets.volumes import ClassifiedVolumes
 from training.recipe import Data, Recipe
 
@@ -25,9 +26,10 @@ class Plan(covid_mtl.Plan):
     weighting: Weighting = "random"
     shift: bool = True
     features: bool = False  # the 375 beside the volume
+    features_mm: float = GRIDS_MM["paper"]  # what they are measured on
 
 
-SCALES = covid_mtl.scales(Plan)
+SCALES = {scale: replace(plan, features_mm=GRIDS_MM[scale]) for scale, plan in covid_mtl.scales(Plan).items()}
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
@@ -45,7 +47,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         },
         tasks=tasks,
         stages=[covid_mtl.stage(plan, "three tasks", tasks, weighting=plan.weighting)],
-        features=plan.features,
+        features_mm=plan.features_mm if plan.features else None,
     )
     return replace(made, fit=fit) if plan.features else made
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from training import covid_mtl
-from training.covid_mtl import CLASSES, EPOCH, Weighting, mean_of, validate
+from training.covid_mtl import CLASSES, EPOCH, Weighting, validate
 from training.recipe import Batch, Recipe, Scores
+from training.scores import mean_of
 
 DIAGNOSES = ["CT", "NAT"]
 DIAGNOSIS_AUC, SEVERITY_AUC = "diagnosis AUC", "severity AUC"  # what the first and the second stage choose by

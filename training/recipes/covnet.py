@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from models.case import InputSpec, Kind, MaskPolicy
 from training.augment import Augmentation
-from training.diagnosis import SCANS, SMALL, TINY, SeriesPlan, of_series
+from training.diagnosis import SCANS, SMALL, TINY, SeriesPlan, card, of_series
 from training.recipe import Batch, Group, Recipe
 
 WINDOW_HU = (-1250.0, 250.0)
-AUGMENTATION = Augmentation(shift_hu=0.0, eight_bit=0.0, rotation_deg=3.0, scale=(0.9, 1.1))
+AUGMENTATION = Augmentation(shift_hu=0.0, eight_bit=0.0, rotation_deg=3.0, scale=(0.9, 1.1), mirrored=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         depth=plan.depth,
     )
     decay = Group(options={"weight_decay": plan.weight_decay})
-    return of_series(28, scale, plan, spec, "covnet", logits, AUGMENTATION, decay)
+    return of_series(card(28, scale, spec, "covnet"), plan, spec, logits, AUGMENTATION, groups=(decay,))
 
 
 def logits(network: nn.Module, batch: Batch) -> Tensor:

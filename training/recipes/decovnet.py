@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from models.case import InputSpec, Kind, MaskPolicy
 from training.augment import Augmentation
-from training.diagnosis import SCANS, SMALL, TINY, SeriesPlan, of_series
-from training.recipe import Batch, Group, Recipe
+from training.diagnosis import SCANS, SMALL, TINY, SeriesPlan, card, of_series
+from training.recipe import Batch, Recipe
 
 WINDOW_HU = (-1200.0, 600.0)
 AUGMENTATION = Augmentation(shift_hu=30.0, eight_bit=0.0, rotation_deg=10.0, scale=(0.8, 1.2))
@@ -53,7 +53,7 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         mask=MaskPolicy.CROP,
         plane=(plan.rows, plan.columns),
     )
-    return of_series(29, scale, plan, spec, "decovnet", logits, AUGMENTATION, Group())
+    return of_series(card(29, scale, spec, "decovnet"), plan, spec, logits, AUGMENTATION)
 
 
 def logits(network: nn.Module, batch: Batch) -> Tensor:

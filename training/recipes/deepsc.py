@@ -16,14 +16,14 @@ SCALES = deepsc.scales(
 
 def recipe(scale: str, plan: JointPlan) -> Recipe:
     arguments = {"cross_stitch": plan.cross_stitch, "channels": plan.channels}
-    first = deepsc.stage(plan, "apart", plan.steps, plan.lr, apart=True)
+    first = deepsc.stage(plan, "apart", apart=True)
     second = deepsc.stage(
         plan,
         "together",
-        plan.joint_steps,
-        plan.joint_lr,
         apart=False,
         task_aware=plan.task_aware,
         multi_scale=plan.multi_scale,
+        steps=plan.joint_steps,
+        lr=plan.joint_lr,
     )
     return deepsc.recipe(18, scale, plan, "both", arguments, first, second)

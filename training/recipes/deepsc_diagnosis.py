@@ -11,5 +11,5 @@ SCALES = deepsc.scales(Plan, small={"steps": 600}, tiny={})
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    stage = deepsc.stage(plan, "diagnosis", plan.steps, plan.lr, apart=True)
+    stage = deepsc.stage(plan, "diagnosis", apart=True)
     return deepsc.recipe(20, scale, plan, "diagnosis", {}, stage)

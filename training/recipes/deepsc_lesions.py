@@ -11,5 +11,5 @@ SCALES = deepsc.scales(LesionPlan, small={"steps": 600}, tiny={"steps": 14, "lr"
 
 
 def recipe(scale: str, plan: LesionPlan) -> Recipe:
-    stage = deepsc.stage(plan, "lesions", plan.steps, plan.lr, apart=True)
+    stage = deepsc.stage(plan, "lesions", apart=True)
     return deepsc.recipe(19, scale, plan, "lesions", {"channels": plan.channels}, stage)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -18,17 +17,16 @@ from models.case import InputSpec, Kind, MaskPolicy
 from models.deepsc_triage import LEVEL
 from models.maps import stretched
 from models.serving import from_pairs
-from training import lesions
+from training import drafts, lesions
 from training.datasets.masked_slices import StretchedVolumes
-from training.datasets.stored import open_libraries
-from training.deepsc import WINDOW_HU
+from training.deepsc import SEED, WINDOW_HU
 from training.losses import dice_loss
-from training.recipe import Batch, Data, Recipe, Stage, constant
+from training.recipe import Batch, Recipe
 from training.segmenters import SHARES, lesion_logit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes; a volume is stretched to `slices` x `plane` x `plane` voxels."""
 
     steps: int = 30_000
@@ -40,8 +38,7 @@ class Plan:
     level: float = LEVEL
     validate_every: int = 500
     validation_cases: int = 100
-    by_heart: bool = False
-    seed: int = 103  # of DeepSC-COVID's published code
+    seed: int = SEED
 
 
 SCALES: Mapping[str, Plan] = {
@@ -53,31 +50,14 @@ SCALES: Mapping[str, Plan] = {
 
 def recipe(scale: str, plan: Plan) -> Recipe:
     size = (plan.slices, plan.plane, plan.plane)
-
-    def data(folder: Path, spec: InputSpec) -> Data:
-        train, held_out = open_libraries(folder)
-        return StretchedVolumes(
-            train=train,
-            held_out=held_out,
-            spec=spec,
-            validation_cases=plan.validation_cases,
-            shares=SHARES,
-            volumes=plan.volumes,
-            bent=plan.bent,
-        )
-
-    stage = Stage(
-        name="lesions",
-        steps=plan.steps,
-        loss=loss,
-        lr=plan.lr,
-        schedule=constant,
-        validate_every=plan.validate_every,
-    )
     spec = InputSpec(kind=Kind.VOLUME, pixel_mm=None, window_hu=WINDOW_HU, mask=MaskPolicy.CROP, resized=size)
-    card = lesions.card(23, scale, spec, plan.level)
     return lesions.recipe(
-        card, stage, data, by_heart=plan.by_heart, seed=plan.seed, read=partial(read, size=size), richest=True
+        plan,
+        lesions.card(23, scale, spec, plan.level),
+        drafts.stage(plan, "lesions", loss),
+        partial(StretchedVolumes, spec=spec, shares=SHARES, volumes=plan.volumes, bent=plan.bent),
+        read=partial(read, size=size),
+        richest=True,
     )
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 import torch
 
-from models.case import InputSpec, Kind
-from models.network import LESION_LEVEL, PIXEL_MM
-from training import lesions
-from training.augment import Augmentation
+from models.case import Kind
+from models.network import LESION_LEVEL
+from training import ct_triage, lesions
+from training.ct_triage import SMALL, BoxPlan
 from training.datasets.lesions import LesionBoxes
-from training.datasets.stored import open_libraries
-from training.recipe import Recipe, Stage, constant, cosine
+from training.recipe import Recipe
 from training.recipes.lesion_unet import SHARES
 
 # The whole series passes at once, as in the paper, up to this; a study of thin slices passes in overlapping parts.
@@ -28,7 +27,7 @@ TILE = (128, 192, 224)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(BoxPlan):
     """What `--set` changes; a box has `slices` x `plane` x `plane` voxels."""
 
     steps: int = 10_000
@@ -37,32 +36,12 @@ class Plan:
     plane: int = 128
     optimizer: Literal["sgd", "adam"] = "sgd"
     lr: float = 0.01
-    schedule: Literal["constant", "cosine"] = "constant"
-    augment: bool = False
-    margin_mm: float = 0.0
-    pixel_mm: float = PIXEL_MM
     level: float = LESION_LEVEL
-    validate_every: int = 300
-    validation_cases: int = 30
-    by_heart: bool = False
-    seed: int = 42
 
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(
-        steps=300,
-        boxes=2,
-        plane=80,
-        optimizer="adam",
-        lr=1e-3,
-        schedule="cosine",
-        augment=True,
-        margin_mm=lesions.MARGIN_MM,
-        pixel_mm=lesions.SMALL_MM,
-        validate_every=100,
-        validation_cases=40,
-    ),
+    "small": Plan(**{**SMALL, "steps": 300, "boxes": 2, "plane": 80, "optimizer": "adam", "lr": 1e-3}),
     "tiny": Plan(
         steps=9,
         boxes=2,
@@ -78,27 +57,19 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    def data(folder: Path, spec: InputSpec) -> LesionBoxes:
-        train, held_out = open_libraries(folder)
-        return LesionBoxes(
-            train=train,
-            held_out=held_out,
-            spec=spec,
-            augmentation=Augmentation() if plan.augment else None,
-            validation_cases=plan.validation_cases,
-            shares=SHARES,
-            boxes=plan.boxes,
-            size=(plan.slices, plan.plane, plan.plane),
-        )
-
-    stage = Stage(
-        name="lesions",
-        steps=plan.steps,
-        loss=lesions.loss,
-        lr=plan.lr,
-        schedule=cosine if plan.schedule == "cosine" else constant,
-        validate_every=plan.validate_every,
-        optimizer=torch.optim.SGD if plan.optimizer == "sgd" else torch.optim.Adam,
+    spec = ct_triage.boxed(plan, Kind.VOLUME, tile=TILE)
+    optimizer = torch.optim.SGD if plan.optimizer == "sgd" else torch.optim.Adam
+    kind = partial(
+        LesionBoxes,
+        spec=spec,
+        augmentation=ct_triage.augmentation(plan),
+        shares=SHARES,
+        boxes=plan.boxes,
+        size=(plan.slices, plan.plane, plan.plane),
     )
-    card = lesions.card(4, scale, lesions.input_spec(Kind.VOLUME, plan.pixel_mm, plan.margin_mm, TILE), plan.level)
-    return lesions.recipe(card, stage, data, by_heart=plan.by_heart, seed=plan.seed)
+    return lesions.recipe(
+        plan,
+        lesions.card(4, scale, spec, plan.level),
+        ct_triage.stage(plan, "lesions", lesions.loss, optimizer=optimizer),
+        kind,
+    )

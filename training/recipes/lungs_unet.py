@@ -11,24 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.cards import Card
 from models.case import InputSpec, Kind
-from models.network import LUNG_LEVEL, PIXEL_MM, WINDOW_HU
-from models.zoo import CT_TRIAGE
+from models.network import LUNG_LEVEL, WINDOW_HU
+from training import ct_triage, drafts
 from training.augment import Augmentation
-from training.datasets.fixed import OneBatch
+from training.ct_triage import SMALL_MM
 from training.datasets.phantom import LungSlices
-from training.datasets.stored import open_libraries
-from training.lesions import SMALL_MM
+from training.drafts import drafted
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Data, Group, Recipe, Scores, Stage, cosine, drop
+from training.recipe import Batch, Group, Recipe, Scores
 from training.scores import dice
 
 SELECT = "lung Dice"  # CT triage keeps the checkpoint of the best validation Dice
@@ -36,7 +32,7 @@ REDRAWN = 0.3  # of the slices: every tissue's HU drawn anew, so that the shape 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(ct_triage.Plan):
     """What `--set` changes. `plane` 0: slices whole, zero-padded to the largest of the batch; `head_lr`: a factor of
     the last layer's learning rate."""
 
@@ -46,15 +42,10 @@ class Plan:
     slices: int = 30
     lr: float = 1e-3
     head_lr: float = 1.0
-    schedule: Literal["drop", "cosine"] = "drop"
+    schedule: ct_triage.Falling = "drop"
     dice: bool = False
-    augment: bool = False
-    pixel_mm: float = PIXEL_MM
     plane: int = 0
     validate_every: int = 160  # batches: an epoch of train_lungs_sgm.py
-    validation_cases: int = 30
-    by_heart: bool = False  # one batch, again and again
-    seed: int = 42  # the published split's
 
 
 # 20 slices a batch instead of 30: more steps in the same hour.
@@ -93,12 +84,8 @@ SCALES: Mapping[str, Plan] = {
 
 def recipe(scale: str, plan: Plan) -> Recipe:
     spec = InputSpec(kind=Kind.SLICES, pixel_mm=plan.pixel_mm, window_hu=WINDOW_HU)
-    card = Card(
-        name="lungs-unet" if scale == "shipped" else f"lungs-unet-{scale}",
-        version="1",
-        number=1,
-        paper=CT_TRIAGE,
-        roles=("lungs",),
+    card = replace(
+        drafted(1, scale),
         outputs=("lungs",),
         thresholds={"lung": LUNG_LEVEL},
         architecture="lungs-unet",
@@ -106,37 +93,22 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         input=spec,
         limits="slice by slice; trachea, main bronchi and effusion are not lung, consolidation is",
     )
-    stage = Stage(
-        name="lungs",
-        steps=plan.steps,
-        loss=partial(loss, with_dice=plan.dice),
-        lr=plan.lr,
-        schedule=cosine if plan.schedule == "cosine" else drop(0.5, 0.1),
-        validate_every=plan.validate_every,
-        groups=(Group(),) if plan.head_lr == 1.0 else (Group(prefix="head.", lr_factor=plan.head_lr), Group()),
+    groups = (Group(),) if plan.head_lr == 1.0 else (Group(prefix="head.", lr_factor=plan.head_lr), Group())
+    kind = partial(
+        LungSlices,
+        spec=spec,
+        augmentation=Augmentation(redrawn=REDRAWN) if plan.augment else None,
+        slices=plan.slices,
+        plane=plan.plane,
     )
     return Recipe(
         card=card,
-        stages=(stage,),
-        data=partial(_data, plan=plan, spec=spec),
+        stages=(ct_triage.stage(plan, "lungs", partial(loss, with_dice=plan.dice), groups=groups),),
+        data=drafts.samples(plan, kind),
         validate=validate,
         select=SELECT,
         seed=plan.seed,
     )
-
-
-def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
-    train, held_out = open_libraries(folder)
-    slices = LungSlices(
-        train=train,
-        held_out=held_out,
-        spec=spec,
-        augmentation=Augmentation(redrawn=REDRAWN) if plan.augment else None,
-        validation_cases=plan.validation_cases,
-        slices=plan.slices,
-        plane=plan.plane,
-    )
-    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
 
 
 def loss(network: nn.Module, batch: Batch, *, with_dice: bool) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F  # noqa: N812
@@ -18,12 +17,11 @@ from torch import Tensor, nn
 
 from models.case import InputSpec, Kind, MaskPolicy
 from models.network import LUNG_LEVEL
-from training.datasets.fixed import OneBatch
+from training import drafts
 from training.datasets.slices import LabelledSlices
-from training.datasets.stored import open_libraries
 from training.drafts import drafted
-from training.recipe import Batch, Data, Recipe, Scores, Stage, drop
-from training.scores import dice
+from training.recipe import Batch, Recipe, Scores, drop
+from training.scores import dice, mean_of
 
 WINDOW_HU = (-1024.0, 600.0)
 SHARES = {"covid": 0.4, "cap": 0.2, "normal": 0.15, "other": 0.25}
@@ -31,7 +29,7 @@ SELECT = "lung Dice"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes."""
 
     steps: int = 16_000
@@ -40,7 +38,6 @@ class Plan:
     lr: float = 1e-3
     validate_every: int = 160
     validation_cases: int = 30
-    by_heart: bool = False
     seed: int = 42
 
 
@@ -52,13 +49,8 @@ SCALES: Mapping[str, Plan] = {
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
-    spec = InputSpec(
-        kind=Kind.SLICES,
-        pixel_mm=None,
-        window_hu=WINDOW_HU,
-        mask=MaskPolicy.BODY,
-        plane=(plan.plane, plan.plane),
-    )
+    plane = (plan.plane, plan.plane)
+    spec = InputSpec(kind=Kind.SLICES, pixel_mm=None, window_hu=WINDOW_HU, mask=MaskPolicy.BODY, plane=plane)
     card = replace(
         drafted(17, scale),
         outputs=("lungs",),
@@ -67,31 +59,15 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         input=spec,
         limits="slice by slice; the sides are those of model 31, not the network's own",
     )
-    stage = Stage(
-        name="lungs",
-        steps=plan.steps,
-        loss=loss,
-        lr=plan.lr,
-        schedule=drop(0.5, 0.1),
-        validate_every=plan.validate_every,
+    kind = partial(LabelledSlices, spec=spec, slices=plan.slices, shares=SHARES, annotated={}, lesions_first=False)
+    return Recipe(
+        card=card,
+        stages=(drafts.stage(plan, "lungs", loss, drop(0.5, 0.1)),),
+        data=drafts.samples(plan, kind),
+        validate=validate,
+        select=SELECT,
+        seed=plan.seed,
     )
-    data = partial(_data, plan=plan, spec=spec)
-    return Recipe(card=card, stages=(stage,), data=data, validate=validate, select=SELECT, seed=plan.seed)
-
-
-def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
-    train, held_out = open_libraries(folder)
-    slices = LabelledSlices(
-        train=train,
-        held_out=held_out,
-        spec=spec,
-        validation_cases=plan.validation_cases,
-        slices=plan.slices,
-        shares=SHARES,
-        annotated={},
-        lesions_first=False,
-    )
-    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
 
 
 def loss(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -109,4 +85,4 @@ def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
         both = (found > 0) & (truth > 0)
         if both.any():
             sides.append(float((found == truth)[both].mean()))
-    return {SELECT: float(np.mean(overlaps)), "side accuracy": float(np.mean(sides)) if sides else float("nan")}
+    return {SELECT: float(np.mean(overlaps)), "side accuracy": mean_of(sides)}

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +24,11 @@ from models.cards import Card
 from models.case import Aggregator, InputSpec, Kind
 from models.maps import spec_of
 from models.slicewise import LESION_LEVEL
-from training.datasets.fixed import OneBatch
+from training import drafts
 from training.datasets.slices import LabelledSlices
-from training.datasets.stored import open_libraries
 from training.drafts import drafted
 from training.losses import binary_cross_entropy, dice_loss
-from training.recipe import Batch, Data, Recipe, Scores, Stage, constant
+from training.recipe import Batch, Group, Recipe, Scores
 from training.scores import Confusion, dice, roc_auc
 
 EPOCH = 211  # steps: 844 images in batches of 4
@@ -46,7 +44,7 @@ Outputs = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(drafts.Plan):
     """What `--set` changes in all three models."""
 
     plane: int = 256
@@ -55,7 +53,6 @@ class Plan:
     lr: float = 1e-4
     validate_every: int = EPOCH
     validation_cases: int = 100
-    by_heart: bool = False  # one batch, again and again
     seed: int = 42  # of the random split, which the paper does not publish
 
 
@@ -123,34 +120,32 @@ def card(
     )
 
 
-def of_family(described: Card, plan: Plan, *, annotated: Mapping[str, float], only_annotated: bool = False) -> Recipe:
+def of_family(
+    described: Card,
+    plan: Plan,
+    *,
+    annotated: Mapping[str, float],
+    only_annotated: bool = False,
+    groups: tuple[Group, ...] = (Group(),),
+) -> Recipe:
     """`annotated`: the share of each kind's images that have masks; `only_annotated`: none but those of COVID-19 that
     have are trained on."""
-    stage = Stage(
-        name="slices",
-        steps=plan.steps,
-        loss=loss,
-        lr=plan.lr,
-        schedule=constant,
-        validate_every=plan.validate_every,
-    )
-    samples = partial(data, plan=plan, spec=spec_of(described), annotated=annotated, only_annotated=only_annotated)
-    return Recipe(card=described, stages=(stage,), data=samples, validate=validate, select=SELECT, seed=plan.seed)
-
-
-def data(folder: Path, *, plan: Plan, spec: InputSpec, annotated: Mapping[str, float], only_annotated: bool) -> Data:
-    train, held_out = open_libraries(folder)
-    slices = LabelledSlices(
-        train=train,
-        held_out=held_out,
-        spec=spec,
-        validation_cases=plan.validation_cases,
+    kind = partial(
+        LabelledSlices,
+        spec=spec_of(described),
         slices=plan.slices,
         shares={"covid": 1.0} if only_annotated else SHARES,
         annotated=annotated,
         told_only=only_annotated,
     )
-    return OneBatch(of=slices, seed=plan.seed, richest=True) if plan.by_heart else slices
+    return Recipe(
+        card=described,
+        stages=(drafts.stage(plan, "slices", loss, groups=groups),),
+        data=drafts.samples(plan, kind, richest=True),
+        validate=validate,
+        select=SELECT,
+        seed=plan.seed,
+    )
 
 
 def answers(network: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
@@ -172,10 +167,10 @@ def loss(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
-    """Mean Dice over images with lesions, ROC AUC, accuracy, sensitivity and specificity for COVID-19, of what the
-    network says, and the mean loss with its sign turned, by which it is chosen."""
+    """Mean Dice over images with lesions, of masks and soft as in the paper, ROC AUC, accuracy, sensitivity and
+    specificity for COVID-19, of what the network says; the mean loss with its sign turned, by which it is chosen."""
     device = next(network.parameters()).device
-    losses, overlaps, likely, covid = [], [], [], []
+    losses, overlaps, soft, likely, covid = [], [], [], [], []
     for case in cases:
         case = {name: t.to(device) for name, t in case.items()}
         losses.append(float(torch.stack(list(loss(network, case).values())).sum()))
@@ -183,12 +178,13 @@ def validate(network: nn.Module, cases: Iterable[Batch]) -> Scores:
         truth = case["lesions"].cpu().numpy() > 0.5
         if "lesions" in found and truth.any():
             overlaps.append(dice((torch.sigmoid(found["lesions"]) > LESION_LEVEL).cpu().numpy(), truth))
+            soft.append(1.0 - float(dice_loss(found["lesions"], case["lesions"])))
         if "covid" in found:
             likely.append(float(torch.sigmoid(found["covid"])))
             covid.append(bool(case["covid"] > 0.5))
     scores = {SELECT: -float(np.mean(losses))}
     if overlaps:
-        scores["lesion Dice"] = float(np.mean(overlaps))
+        scores |= {"lesion Dice": float(np.mean(overlaps)), "soft Dice": float(np.mean(soft))}
     if likely:
         said = Confusion.of(np.array(likely) > LEVEL, covid)
         scores |= {"AUC": roc_auc(likely, covid), "accuracy": said.accuracy}

@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-
-from torch import Tensor, nn
 
 from models.case import Aggregator, InputSpec, Kind, MaskPolicy
 from training import diagnosis
-from training.datasets.fixed import OneBatch
 from training.datasets.slices import LabelledSlices
-from training.datasets.stored import open_libraries
 from training.deepsc import WINDOW_HU
-from training.diagnosis import BALANCED, SCANS, SMALL, TINY, card
-from training.recipe import Batch, Data, Recipe, Stage, constant
+from training.diagnosis import BALANCED, SCANS, SMALL, TINY, card, of_image
+from training.recipe import Recipe
 
 EPOCH = SCANS * 254 // 32  # steps: 254 slices a scan on average
 
@@ -54,39 +49,5 @@ def recipe(scale: str, plan: Plan) -> Recipe:
         depth=plan.depth,
         aggregator=Aggregator.MEAN,
     )
-    stage = Stage(
-        name="slices",
-        steps=plan.steps,
-        loss=partial(diagnosis.loss, logits=logits),
-        lr=plan.lr,
-        schedule=constant,
-        validate_every=plan.validate_every,
-    )
-    return Recipe(
-        card=card(26, scale, spec, "resnet50"),
-        stages=(stage,),
-        data=partial(_data, plan=plan, spec=spec),
-        validate=partial(diagnosis.validate, logits=logits),
-        select=diagnosis.AUC,
-        seed=plan.seed,
-    )
-
-
-def _data(folder: Path, *, plan: Plan, spec: InputSpec) -> Data:
-    train, held_out = open_libraries(folder)
-    slices = LabelledSlices(
-        train=train,
-        held_out=held_out,
-        spec=spec,
-        validation_cases=plan.validation_cases,
-        slices=plan.slices,
-        shares=BALANCED,
-        annotated={},
-        lesions_first=False,
-    )
-    return OneBatch(of=slices, seed=plan.seed) if plan.by_heart else slices
-
-
-def logits(network: nn.Module, batch: Batch) -> Tensor:
-    result: Tensor = network(batch["image"])
-    return result
+    kind = partial(LabelledSlices, spec=spec, slices=plan.slices, shares=BALANCED, annotated={}, lesions_first=False)
+    return diagnosis.recipe(plan, card(26, scale, spec, "resnet50"), "slices", kind, of_image)

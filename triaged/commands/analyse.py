@@ -5,8 +5,9 @@ Nothing that is written names a patient: a scan is a row of a table, or the one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,12 @@ from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, err, fail, out,
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
+    from models.pipeline import Prediction
     from models.predict import LungMasks, TriagePredictor
     from models.volume import Volume
     from training.analyses.attention import Attention, Mask
+    from training.analyses.mislabel_figure import Slice
+    from training.analyses.mislabels import Entry, Suspect
 
 app = typer.Typer()
 analyse = typer.Typer(help="The papers' analyses: what lesions are like, where networks look, whose label is doubtful.")
@@ -41,7 +45,7 @@ def lesions(
     as_json: AsJson = False,
 ) -> None:
     """Compare lesions of COVID-19 and CAP: the four findings of DeepSC-COVID, the paper's figures beside ours."""
-    with _told():
+    with told():
         from training.analyses import drawing, lesion_figure
         from training.analyses import lesions as findings
 
@@ -69,7 +73,7 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """Draw COVID-MTL's features: box plots, clustering, two cases; Welch's analysis, and their ranking with --rank."""
-    with _told():
+    with told():
         from training.analyses import drawing
         from training.analyses import features as analysis
         from training.datasets import ictcf
@@ -91,7 +95,7 @@ def features(
         print_table(("task", "features, the most used first"), ranked)
         words = f"{len(chosen['union'])} different ones, {len(chosen['in both'])} of them among the paper's 24"
         out.print(f"\n{words}", highlight=False)
-    _print_paths(paths)
+    print_paths(paths)
 
 
 @analyse.command()
@@ -106,27 +110,21 @@ def cam(
     as_json: AsJson = False,
 ) -> None:
     """Draw where a volume network of COVID-MTL looks: the class activation map of a scan, as picture and NIfTI."""
-    with _told():
-        from training.analyses.cam import activation
+    from training.analyses.cam import activation
 
-        with err.status("reading") as bar:
-            bundle, predictor = _model(model, device)
-            volume = _volume(study)
-            bar.update("lungs")
-            masks = _lungs(lungs, volume, device)
-            bar.update(bundle.card.name)
-            found = activation(bundle, predictor, volume, masks, task=task, chosen=of_class)
-            numbers = {
-                **_identity(bundle, lungs),
-                "task": found.task,
-                "class": found.chosen,
-                "probabilities": dict(found.classes),
-                "logit": found.logit,
-                "logit from places": found.from_places,
-                "in the lungs": _share(found.attention, masks.labels > 0),
-            }
-            title = f"{_called(bundle)}, {found.task}: {found.chosen} ({found.classes[found.chosen]:.2f})"
-            paths = _write(volume, masks, [found.attention], title, None, numbers, out_dir, "cam")
+    with _looked_at(study, model, lungs, device) as seen:
+        found = activation(seen.bundle, seen.predictor, seen.volume, seen.masks, task=task, chosen=of_class)
+        numbers = {
+            **_identity(seen.bundle, lungs),
+            "task": found.task,
+            "class": found.chosen,
+            "probabilities": dict(found.classes),
+            "logit": found.logit,
+            "logit from places": found.from_places,
+            "in the lungs": _share(found.attention, seen.masks.labels > 0),
+        }
+        title = f"{_called(seen.bundle)}, {found.task}: {found.chosen} ({found.classes[found.chosen]:.2f})"
+        paths = _write(seen, [found.attention], title, None, numbers, out_dir, "cam")
     _say(numbers, paths, as_json=as_json)
 
 
@@ -141,29 +139,22 @@ def evidence(
     as_json: AsJson = False,
 ) -> None:
     """Draw where DeepSC-COVID's diagnosis comes from: the evidence masks of a scan, as picture and NIfTI."""
-    with _told():
-        from training.analyses.evidence import evidence as masks_of
+    from training.analyses.evidence import evidence as masks_of
 
-        with err.status("reading") as bar:
-            bundle, predictor = _model(model, device)
-            volume = _volume(study)
-            bar.update("lungs")
-            masks = _lungs(lungs, volume, device)
-            bar.update(bundle.card.name)
-            found = masks_of(bundle, predictor, volume, masks, chosen=of_class)
-            whole = found.masks[-1]
-            in_lesions = None if found.lesions is None else _share(whole, found.lesions)
-            numbers = {
-                **_identity(bundle, lungs),
-                "class": found.chosen,
-                "probabilities": dict(found.classes),
-                "logit": found.logit,
-                "logit from encoders": list(found.from_places),
-                "in the lungs": _share(whole, masks.labels > 0),
-                "in the lesions it found": in_lesions,
-            }
-            title = f"{_called(bundle)}: {found.chosen} ({found.classes[found.chosen]:.2f})"
-            paths = _write(volume, masks, found.masks, title, found.lesions, numbers, out_dir, "evidence")
+    with _looked_at(study, model, lungs, device) as seen:
+        found = masks_of(seen.bundle, seen.predictor, seen.volume, seen.masks, chosen=of_class)
+        whole = found.masks[-1]
+        numbers = {
+            **_identity(seen.bundle, lungs),
+            "class": found.chosen,
+            "probabilities": dict(found.classes),
+            "logit": found.logit,
+            "logit from encoders": list(found.from_places),
+            "in the lungs": _share(whole, seen.masks.labels > 0),
+            "in the lesions it found": None if found.lesions is None else _share(whole, found.lesions),
+        }
+        title = f"{_called(seen.bundle)}: {found.chosen} ({found.classes[found.chosen]:.2f})"
+        paths = _write(seen, found.masks, title, found.lesions, numbers, out_dir, "evidence")
     _say(numbers, paths, as_json=as_json)
 
 
@@ -181,10 +172,10 @@ def mislabels(
 
     What was measured is kept below --out; the same command goes on where it was stopped.
     """
-    from models.pipeline import Pipeline, Prediction
+    from models.pipeline import Pipeline
     from models.reading import NotAVolume
 
-    with _told():
+    with told():
         from training.analyses import drawing, mislabel_figure
         from training.analyses import mislabels as analysis
 
@@ -209,13 +200,7 @@ def mislabels(
             bar.update("drawing")
             title = "as given" if pipeline is None else pipeline.triage_card.name
             paths = drawing.save(mislabel_figure.draw(scans, judged.suspects, title), out_dir, "mislabels")
-            places = {e.row: e.path for e in entries}
-            slices = []
-            for suspect in judged.suspects[: show if pipeline is not None else 0]:
-                place = places[suspect.row]
-                found = None if place is None else predicted(place)
-                if found is not None and found.lesions is not None:
-                    slices.append(mislabel_figure.slice_of(suspect, found.volume, found.lesions))
+            slices = list(_slices_of(judged.suspects[:show], entries, predicted))
             if slices:
                 paths += drawing.save(mislabel_figure.gallery(slices), out_dir, "mislabelled-slices")
         numbers = {"models": models, "not measured": failed, **judged.as_json()}
@@ -230,11 +215,25 @@ def mislabels(
     print_table(("row", "grade", "affected %", "would be", "from band", "wrong side of"), rows)
     words = f"{len(rows)} of {judged.n} outside their band; rank correlation {judged.rank}; {failed} not measured"
     out.print(f"\n{words}", highlight=False)
-    _print_paths(paths)
+    print_paths(paths)
+
+
+def _slices_of(
+    suspects: Iterable[Suspect], entries: Iterable[Entry], predicted: Callable[[Path], Prediction | None]
+) -> Iterator[Slice]:
+    """The slice of each suspect to be looked at, where his scan is there and a model says where lesions are."""
+    from training.analyses import mislabel_figure
+
+    places = {e.row: e.path for e in entries}
+    for suspect in suspects:
+        place = places[suspect.row]
+        found = None if place is None else predicted(place)
+        if found is not None and found.lesions is not None:
+            yield mislabel_figure.slice_of(suspect, found.volume, found.lesions)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What can go wrong, in words and with an exit status."""
     from models.bundle import BundleError
     from models.predict import UnknownModel
@@ -252,6 +251,28 @@ def _told() -> Iterator[None]:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """A scan, its lungs, and the model that is asked where in it it looks."""
+
+    bundle: Bundle
+    predictor: TriagePredictor
+    volume: Volume
+    masks: LungMasks
+
+
+@contextmanager
+def _looked_at(study: Path, model: str, lungs: str, device: str) -> Iterator[_Seen]:
+    """Read one after the other; what can go wrong, then and after that, is told."""
+    with told(), err.status("reading") as bar:
+        bundle, predictor = _model(model, device)
+        volume = _volume(study)
+        bar.update("lungs")
+        masks = _lungs(lungs, volume, device)
+        bar.update(bundle.card.name)
+        yield _Seen(bundle=bundle, predictor=predictor, volume=volume, masks=masks)
 
 
 def _model(name: str, device: str) -> tuple[Bundle, TriagePredictor]:
@@ -315,8 +336,7 @@ def _share(found: Attention, mask: Mask) -> dict[str, float]:
 
 
 def _write(
-    volume: Volume,
-    masks: LungMasks,
+    seen: _Seen,
     maps: list[Attention] | tuple[Attention, ...],
     title: str,
     marked: Mask | None,
@@ -327,10 +347,10 @@ def _write(
     from training.analyses import attention_figure, drawing
     from training.analyses.attention import save_nifti
 
-    figure = attention_figure.draw(volume, masks.labels > 0, maps, title, marked)
+    figure = attention_figure.draw(seen.volume, seen.masks.labels > 0, maps, title, marked)
     paths = drawing.save(figure, folder, stem)
     names = [stem] if len(maps) == 1 else [*(f"{stem}-{n}" for n in range(1, len(maps))), stem]
-    paths += [save_nifti(m, volume, folder / f"{name}.nii.gz") for m, name in zip(maps, names, strict=True)]
+    paths += [save_nifti(m, seen.volume, folder / f"{name}.nii.gz") for m, name in zip(maps, names, strict=True)]
     return [*paths, drawing.save_numbers(numbers, folder, stem)]
 
 
@@ -342,7 +362,7 @@ def _say(numbers: dict[str, Any], paths: list[Path], *, as_json: bool) -> None:
         return
     rows = [(key, _cell(value)) for key, value in numbers.items()]
     print_table(("", ""), rows)
-    _print_paths(paths)
+    print_paths(paths)
 
 
 def _cell(value: object) -> object:
@@ -353,6 +373,6 @@ def _cell(value: object) -> object:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
-def _print_paths(paths: list[Path]) -> None:
+def print_paths(paths: list[Path]) -> None:
     for path in paths:
         out.print(str(path), highlight=False, markup=False, soft_wrap=True)

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from triaged.clock import now
-from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, err, fail, out, print_json, print_table
+from triaged.commands.terminal import (
+    BAD_CONFIGURATION,
+    AsJson,
+    Device,
+    Threads,
+    err,
+    fail,
+    out,
+    print_json,
+    print_table,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from training.loop import Progress
+    from training.team import Team
+    from training.train import Trained
 
 app = typer.Typer()
 
+BETWEEN_SEEDS = 100_000  # patients that a library may have before it runs into another one's
 RUNS = Path("runs")  # trainings, and the phantoms they share, where nobody says another place
 
 
 @app.command()
 def models(
+    named: Annotated[
+        str | None, typer.Argument(help="Print the card of this model, or of the bundle in this folder.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All 36 of the four papers, with their sizes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the models that the configuration can name."""
+    """List the models that the configuration can name, or print the card of one."""
+    if named is not None:
+        _print_card(named)
+        return
     if every:
         _catalogue(as_json=as_json)
         return
@@ -30,10 +55,21 @@ def models(
     keys = ("number", "name", "version", "roles", "paper", "synthetic", "limits")
     items = [{key: getattr(card, key) for key in keys} | {"megabytes": megabytes(card)} for card in cards()]
     if as_json:
-        print_json(items)
+        print_json([item | {"card": asdict(card)} for item, card in zip(items, cards(), strict=True)])
     else:
         shown = ("number", "name", "version", "roles", "megabytes", "synthetic", "limits")  # the paper: --all, --json
         print_table(shown, [[", ".join(i[k]) if k == "roles" else i[k] for k in shown] for i in items])
+
+
+def _print_card(named: str) -> None:
+    from models.bundle import BundleError, read_card
+    from models.zoo import METHODS, shipped
+
+    try:
+        card = METHODS[named] if named in METHODS else read_card(shipped().get(named, Path(named)))
+    except BundleError as error:
+        fail(str(error), BAD_CONFIGURATION)
+    print_json(asdict(card))
 
 
 def _catalogue(*, as_json: bool) -> None:
@@ -101,7 +137,11 @@ def calibrate(
 def tables(
     paper: Annotated[str | None, typer.Argument(help="ct-triage, covid-mtl, amyar or deepsc; all where empty.")] = None,
     data: Annotated[
-        list[str] | None, typer.Option(help="NAME=PATH; ictcf=FILE fills the forests and Welch rows of covid-mtl.")
+        list[str] | None,
+        typer.Option(
+            help="NAME=PATH; ictcf=FILE fills the forests and Welch rows of covid-mtl, own=DIR or another data set its "
+            "lungs; study=FILE is what `triaged study --json` printed."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -135,8 +175,8 @@ def train(
     ] = None,
     scale: Annotated[str, typer.Option(help="tiny, small, shipped or paper.")] = "small",
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe's plan.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     workers: Annotated[int, typer.Option(help="Threads that prepare batches ahead; worth it beside a GPU.")] = 0,
     devices: Annotated[int, typer.Option(min=1, help="Processes that train together, one per device.")] = 1,
     accumulate: Annotated[int, typer.Option(min=1, help="Batches per step, for less memory than one large one.")] = 1,
@@ -145,32 +185,21 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model and write its bundle. Exit status 1 where it was stopped before its end."""
-    from contextlib import ExitStack
-
     from models.bundle import BundleError
-    from training import watch
     from training.checkpoint import CheckpointError
     from training.datasets.stored import DataError
     from training.loop import TrainingError
-    from training.studydata import phantoms_for
     from training.team import at_work_on, team
     from training.train import require
     from training.train import train as follow
+    from training.watch import LOGS, stoppable
 
     device = at_work_on(device, threads)
     try:
         require(name)
-        out_dir = out_dir or RUNS / f"{name}-{scale}"
-        with ExitStack() as stack:
-            if data is None:
-                with err.status("phantoms") as bar:
-                    data = phantoms_for(name, scale, RUNS / f"data-{scale}", progress=bar.update)
-            crew = team(device, devices)
-            leads = crew.rank == 0  # the others run this command too, and keep silent
-            watches = [stack.enter_context(watch.terminal(err))] if leads else []
-            if board and leads:
-                watches.append(stack.enter_context(watch.tensorboard(out_dir / "tensorboard")))
-            stop = stack.enter_context(watch.stoppable())
+        data, out_dir = data or _phantoms_for(scale), out_dir or RUNS / f"{name}-{scale}"
+        crew = team(device, devices)
+        with _watched(crew, out_dir / LOGS if board else None) as watch, stoppable() as stop:
             trained = follow(
                 name,
                 scale=scale,
@@ -181,18 +210,40 @@ def train(
                 resume=resume,
                 workers=workers,
                 accumulate=accumulate,
-                watch=watch.together(watches),
+                watch=watch,
                 stop=stop,
             )
     except (TrainingError, CheckpointError, DataError, BundleError, ModuleNotFoundError) as error:
         fail(str(error))
-    if not leads:
-        raise typer.Exit(0 if trained.bundle else 1)
+    if crew.rank == 0:  # the others run this command too, and keep silent
+        _tell_of(trained, as_json=as_json)
+    raise typer.Exit(0 if trained.bundle else 1)
+
+
+def _phantoms_for(scale: str) -> Path:
+    from training.studydata import phantoms_for
+
+    with err.status("phantoms") as bar:
+        return phantoms_for(scale, RUNS / f"data-{scale}", progress=bar.update)
+
+
+@contextmanager
+def _watched(crew: Team, logs: Path | None) -> Iterator[Callable[[Progress], None]]:
+    """The leader's steps are shown, and written as logs for TensorBoard where there is a folder for them."""
+    from training import watch
+
+    with ExitStack() as stack:
+        watches = [stack.enter_context(watch.terminal(err))] if crew.rank == 0 else []
+        if watches and logs is not None:
+            watches.append(stack.enter_context(watch.tensorboard(logs)))
+        yield watch.together(watches)
+
+
+def _tell_of(trained: Trained, *, as_json: bool) -> None:
+    """What came of a training."""
     said = {"bundle": None if trained.bundle is None else str(trained.bundle), "best_step": trained.best_step}
-    if as_json:
-        print_json({**said, "scores": dict(trained.scores)})
-    else:
-        print_table(("", ""), [*said.items(), *((name, f"{value:.3f}") for name, value in trained.scores.items())])
+    scores = {"scores": dict(trained.scores)} if as_json else {n: f"{value:.3f}" for n, value in trained.scores.items()}
+    tell({**said, **scores}, as_json=as_json)
     if trained.bundle is None:
         fail("Stopped before the end; the same command with --resume continues.")
 
@@ -204,7 +255,11 @@ def evaluate(
         typer.Argument(help="Bundles (folders, or names that ship), or LABEL=LUNGS,TRIAGE. None: what ships."),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="NAME=DIR. phantom=DIR: a library; phantom: held-out cases, drawn as needed.")
+        str,
+        typer.Option(
+            help="NAME=DIR: a data set of `triaged data list` as unpacked or prepared, own for a folder of yours, "
+            "phantom=DIR for a library; phantom alone: held-out cases, drawn as needed."
+        ),
     ] = "phantom",
     out_dir: Annotated[
         Path | None,
@@ -261,12 +316,18 @@ def phantom(
     library: Annotated[
         bool, typer.Option("--library", help="Write what `triaged train --data` reads instead of DICOM studies.")
     ] = False,
+    validation_cases: Annotated[
+        int | None, typer.Option(min=1, help="Of a library, those that checkpoints are chosen by. Else a quarter.")
+    ] = None,
+    validation_seed: Annotated[int | None, typer.Option(min=0, help="Theirs; else --seed and 10 more.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Draw synthetic chest CTs with exact truth: DICOM studies of mixed kinds, or a library to train on."""
     if library:
-        _phantom_library(out_dir, cases, seed, workers)
+        held_out = max(2, cases // 4) if validation_cases is None else validation_cases
+        beside = seed + 10 if validation_seed is None else validation_seed
+        _phantom_library(out_dir, (cases, held_out), (seed, beside), workers)
         return
     from training.phantom.batch import write_cases
 
@@ -282,15 +343,15 @@ def phantom(
         print_table(keys, [[i[k] for k in keys] for i in items])
 
 
-def _phantom_library(out_dir: Path, cases: int, seed: int, workers: int) -> None:
-    """train/ of `cases` patients, and validation/ of a quarter as many from the shifted generator."""
+def _phantom_library(out_dir: Path, cases: tuple[int, int], seeds: tuple[int, int], workers: int) -> None:
+    """train/, and validation/ from the shifted generator: how many patients each has, and their seeds."""
     from training.datasets.stored import TRAIN, VALIDATION
     from training.phantom.library import Plan, generate
     from training.phantom.population import MAIN, SHIFTED
 
     plans = {
-        TRAIN: Plan(count=cases, habits=MAIN, first_seed=100_000 * seed),
-        VALIDATION: Plan(count=max(2, cases // 4), habits=SHIFTED, first_seed=100_000 * seed),
+        TRAIN: Plan(count=cases[0], habits=MAIN, first_seed=BETWEEN_SEEDS * seeds[0]),
+        VALIDATION: Plan(count=cases[1], habits=SHIFTED, first_seed=BETWEEN_SEEDS * seeds[1]),
     }
     for name, plan in plans.items():
         with err.status(name) as bar:

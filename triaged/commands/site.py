@@ -13,7 +13,7 @@ import typer
 
 from triaged import logs
 from triaged.clock import now
-from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, err, fail, out, print_json, print_table
+from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, Device, err, fail, out, print_json, print_table, tell
 from triaged.config import Config, load
 from triaged.errors import ConfigError, NotPossible, TriagedError
 
@@ -211,10 +211,7 @@ def audit(config: ConfigPath, as_json: AsJson = False) -> None:
         "last_digest": chain.last_digest,
         "first_break": chain.broken_seq,
     }
-    if as_json:
-        print_json(said)
-    else:
-        print_table(("", ""), list(said.items()))
+    tell(said, as_json=as_json)
     raise typer.Exit(0 if chain.broken_seq is None else 1)
 
 
@@ -235,10 +232,7 @@ def repair(config: ConfigPath, as_json: AsJson = False) -> None:
         "instances": done.instances,
         "parked_deliveries": done.parked,
     }
-    if as_json:
-        print_json(said)
-    else:
-        print_table(("", ""), list(said.items()))
+    tell(said, as_json=as_json)
 
 
 @app.command()
@@ -248,7 +242,7 @@ def score(
     as_json: AsJson = False,
     lungs: Annotated[str | None, typer.Option(help="Model for the lungs (see `triaged models`).")] = None,
     model: Annotated[str | None, typer.Option(help="Model for the triage.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Score studies offline: no daemon, no PACS. Files that are not DICOM are counted and skipped."""
     from models.bundle import BundleError

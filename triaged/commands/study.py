@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from triaged.clock import now
-from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, err, fail, out, print_json
+from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, Device, Threads, err, fail, out, print_json
 
 app = typer.Typer()
 
@@ -30,10 +30,11 @@ def study(
     ] = None,
     lungs: Annotated[str, typer.Option(help="The model whose lungs every row is given; else what ships.")] = "",
     results: Annotated[
-        Path | None, typer.Option(help="A Markdown file, whose section on this is written anew.")
+        Path | None,
+        typer.Option(help="A Markdown file, whose section on this is written anew; results/NAME.json beside it."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw phantoms.")] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +48,6 @@ def study(
     from training import studyreport, watch
     from training.datasets.stored import DataError
     from training.studydata import drawn
-    from training.tables import put_section
     from training.team import at_work_on
 
     device = at_work_on(device, threads)
@@ -76,8 +76,7 @@ def study(
     if results is not None:
         words = studyreport.command(asked, settings, chosen)
         minutes = (time.monotonic() - began) / 60
-        text = studyreport.section(asked, done, words, now().utc.date(), minutes)
-        put_section(results, studyreport.section_name(asked), text)
+        studyreport.put(results, asked, done, words, now().utc.date(), minutes)
     if as_json:
         print_json(studyreport.as_json(done))
     else:

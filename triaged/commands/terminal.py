@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,6 +16,8 @@ out = Console()
 err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")]
+Threads = Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")]
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
@@ -35,3 +37,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*("–" if cell is None else str(cell) for cell in row))
     out.print(table)
+
+
+def tell(facts: Mapping[str, object], *, as_json: bool) -> None:
+    """Facts by name, for a program or for a person."""
+    if as_json:
+        print_json(facts)
+    else:
+        print_table(("", ""), list(facts.items()))

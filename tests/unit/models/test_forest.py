@@ -160,6 +160,7 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, table: FeatureTable) -> Non
     for change, says in (
         ({"classes": ["one"]}, "classes"),
         ({"features": list(table.names[:9])}, "not as many"),
+        ({"grid_mm": 0.0}, "measured at 0 mm"),
     ):
         save_bundle(folder, replace(card, arguments={**card.arguments, **change}), tensors)
         with pytest.raises(BundleError, match=says):
@@ -169,11 +170,10 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, table: FeatureTable) -> Non
         load_forest(folder)
 
 
-def test_a_bundle_serves_by_its_folder(
-    tmp_path: Path, table: FeatureTable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The lungs' own features decide whether it answers: ranges that hold them, and ranges that do not."""
-    monkeypatch.setattr(radiomics, "GRID_MM", 8.0)
+def test_a_bundle_serves_by_its_folder(tmp_path: Path, table: FeatureTable, caplog: pytest.LogCaptureFixture) -> None:
+    """The lungs' own features decide whether it answers: ranges that hold them, and ranges that do not. They are
+    measured on the grid that the table names."""
+    table = replace(table, grid_mm=8.0)
     shown = draw(Chest())
     labels = np.where(shown.right | shown.left, RIGHT, 0).astype(np.uint8)
     lungs = LungMasks(labels=labels, sides_by_size=False)
@@ -183,7 +183,7 @@ def test_a_bundle_serves_by_its_folder(
         assert resolve(str(folder), "triage").triage(shown.volume, lungs).probability is None
     assert "outside what the model was fitted on" in caplog.text
 
-    found = radiomics.of_volume(shown.volume, labels > 0)
+    found = radiomics.of_volume(shown.volume, labels > 0, 8.0)
     values = np.array([found[name] for name in table.names])
     near = values * np.random.default_rng(2).uniform(0.5, 1.5, size=(len(table), 375))
     near[:2] = values - np.abs(values), values + np.abs(values)
@@ -193,6 +193,7 @@ def test_a_bundle_serves_by_its_folder(
         tabular.write_bundle(folder, replace(table, features=near, train=train), task, "RF", trees=5)
         predictor = resolve(str(folder), "triage")
         assert isinstance(predictor, RadiomicTriage)
+        assert load_forest(folder).grid_mm == 8.0
         result = predictor.triage(shown.volume, lungs)
         assert result.lesions is None
         if task == "CT":
@@ -204,6 +205,17 @@ def test_a_bundle_serves_by_its_folder(
     with pytest.raises((UnknownModel, BundleError)):
         resolve(str(folder), "lungs")
     assert predictor.triage(shown.volume, replace(lungs, labels=np.zeros_like(labels))).class_probabilities is None
+
+
+def test_the_ranges_of_a_few_call_nobody_a_stranger(tmp_path: Path, table: FeatureTable) -> None:
+    """The next of eight patients lies outside the range of one feature in four or five; the next of sixty seldom."""
+    few = table.where(table.train & (np.cumsum(table.train) <= 8) | ~table.train)
+    for some, threshold in ((table, forest.OUTSIDE), (few, 1.0)):
+        card = tabular.write_bundle(tmp_path, some, "CT", "RF", trees=5)
+        assert card.thresholds["outside"] == threshold
+        answer = load_forest(tmp_path).answer(dict.fromkeys(table.names, -1e9))
+        assert (answer is None) == (some is table)
+        assert ("for anybody" in card.limits) == (some is few)
 
 
 def test_patients_pass_in_parts() -> None:

@@ -134,7 +134,7 @@ def test_a_region_one_slice_thick_has_no_runs_across_it() -> None:
     mask = np.zeros((5, 6, 7), bool)
     mask[2, 1:5, 1:6] = True
     region = Region.of(np.arange(210).reshape(mask.shape), mask, 1000.0)
-    assert len(list(region.steps())) == 4
+    assert len(list(region.shape.steps())) == 4
     assert glrlm(region)["LongRunEmphasis"] > 5
 
 
@@ -147,16 +147,21 @@ def test_no_region_and_too_large_a_region_are_refused(monkeypatch: pytest.Monkey
         extract(raw, texture_phantom.mask())
 
 
-def test_a_series_is_brought_to_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_series_is_brought_to_the_grid() -> None:
     """Twice as many slices half as thick are the same lungs; the grid is coarse to be quick."""
-    monkeypatch.setattr(radiomics, "GRID_MM", 6.0)
     shown = draw(Chest())
-    found = of_volume(shown.volume, shown.right | shown.left)
+    found = of_volume(shown.volume, shown.right | shown.left, 6.0)
     finer = shown.volume.affine_lps.copy()
     finer[:3, 0] /= 2
     doubled = replace(shown.volume, hu=np.repeat(shown.volume.hu, 2, axis=0), affine_lps=finer, sources=())
-    again = of_volume(doubled, np.repeat(shown.right | shown.left, 2, axis=0))
+    again = of_volume(doubled, np.repeat(shown.right | shown.left, 2, axis=0), 6.0)
     for name in ("Mean", "Median", "Energy"):
         assert again[name] == pytest.approx(found[name], rel=0.1)
+    coarser = of_volume(shown.volume, shown.right | shown.left, 8.0)
+    assert coarser["Mean"] == pytest.approx(found["Mean"], rel=0.1)
+    assert coarser["TotalEnergy"] == pytest.approx(found["TotalEnergy"], rel=0.1), "per cubic millimetre"
+    assert coarser["Energy"] == pytest.approx(found["Energy"] * (6 / 8) ** 3, rel=0.1)
+    with pytest.raises(ValueError, match="a grid of 0 mm"):
+        of_volume(shown.volume, shown.right, 0.0)
     with pytest.raises(ValueError, match="no lungs"):
         of_volume(shown.volume, np.zeros(shown.volume.shape, bool))

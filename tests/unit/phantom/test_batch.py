@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -76,8 +77,12 @@ def test_nifti_shows_the_same_patient_at_the_same_place(written: tuple[Path, lis
 
 
 def test_command_draws_a_library_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 0 gives the patients whom what ships was trained on, and those by whom it was chosen."""
     monkeypatch.setattr("training.phantom.population.SLICES", (3, 4))
-    done = CliRunner().invoke(app, ["phantom", "--library", "--cases", "1", "--out", str(tmp_path), "--workers", "1"])
+    words = ["--cases", "1", "--seed", "0", "--validation-cases", "2", "--out", str(tmp_path), "--workers", "1"]
+    done = CliRunner().invoke(app, ["phantom", "--library", *words])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "train" / "index.json").is_file()
-    assert len(json.loads((tmp_path / "validation" / "index.json").read_text())["patients"]) == 2
+    trained, chosen = (json.loads((tmp_path / part / "index.json").read_text()) for part in ("train", "validation"))
+    assert re.fullmatch(r"1 synthetic patients, generator \d+ main, from seed 0", trained["description"])
+    assert re.fullmatch(r"2 synthetic patients, generator \d+ shifted, from seed 1000000", chosen["description"])
+    assert [len(part["patients"]) for part in (trained, chosen)] == [1, 2]

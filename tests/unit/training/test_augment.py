@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,16 @@ def test_rotation_and_shift_go_where_they_say() -> None:
     assert float(moved[0, 0, 8, 10]) > 0.99
     larger = laid(maps, Pose(scale=2.0), (21, 21))
     assert float(larger[0, 0, 10, 20]) > 0.99
+
+
+def test_mirroring_turns_left_and_right_about_the_middle() -> None:
+    maps = torch.rand(2, 1, 7, 10, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(laid(maps, Pose(mirrored=True), (7, 10)), maps.flip(-1))
+    how = Augmentation(mirrored=0.5)
+    drawn = [Pose.drawn(np.random.default_rng(n), how, (7, 10), (7, 10)) for n in range(60)]
+    assert 15 < sum(pose.mirrored for pose in drawn) < 45
+    same = [Pose.drawn(np.random.default_rng(n), Augmentation(), (7, 10), (7, 10)) for n in range(60)]
+    assert [replace(pose, mirrored=False) for pose in drawn] == same, "what is drawn beside stays as it is"
 
 
 def test_a_drawn_pose_stays_within_its_ranges() -> None:

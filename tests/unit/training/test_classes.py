@@ -32,6 +32,8 @@ def test_every_rate_is_the_librarys() -> None:
         theirs = metrics.precision_recall_fscore_support(truth, said, average=average, zero_division=0)
         for name, value in zip(("precision", "recall", "F1"), theirs[:3], strict=True):
             assert found[f"{average} {name}"] == pytest.approx(value)
+    others = [metrics.recall_score(truth != k, said != k) for k in range(3)]
+    assert found["macro specificity"] == pytest.approx(np.mean(others))
     assert found["weighted recall"] == pytest.approx(found["accuracy"])
     assert found["macro recall"] != pytest.approx(found["accuracy"])
     theirs = [metrics.roc_auc_score(truth == k, p[:, k]) for k in range(3)]

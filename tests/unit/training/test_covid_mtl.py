@@ -17,7 +17,7 @@ from models.predict import LungMasks, resolve
 from models.prepare import prepare
 from models.volume_triage import SEVERITIES
 from tests.unit.training.small_patients import patient, written
-from training.covid_mtl import FLOOR, MEAN_AUC, auc, floored_cosine, loss, mean_of, validate
+from training.covid_mtl import FLOOR, MEAN_AUC, floored_cosine, loss, validate
 from training.datasets.phantom import volume_of
 from training.datasets.stored import TRAIN, VALIDATION, store
 from training.loop import BEST
@@ -112,14 +112,6 @@ def test_the_uncertainty_loss_is_learned_without_decay() -> None:
     assert group.options == {"weight_decay": 0.0}
 
 
-def test_areas_are_those_of_one_class_against_the_rest() -> None:
-    likely = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4], [0.6, 0.3, 0.1]])
-    assert auc(likely, np.array([0, 1, 2, 2])) == pytest.approx(np.mean([1.0, 1.0, 0.625]))
-    assert auc(likely, np.array([0, 1, 1, 0])) == np.mean([1.0, 0.875])  # nobody is of the third class
-    assert np.isnan(auc(likely, np.array([0, 0, 0, 0])))
-    assert np.isnan(mean_of([]))
-
-
 def test_validation_names_every_task_and_their_mean() -> None:
     cases = [
         {"image": torch.tensor([row]), "CT": torch.tensor([ct]), "severity": torch.tensor([severity])}
@@ -162,7 +154,9 @@ def test_features_are_measured_scaled_kept_and_served(tmp_path: Path) -> None:
     assert done.bundle is not None
     card, tensors = read_card(done.bundle), read_tensors(done.bundle)
     assert card.arguments["features"] == 375
-    kept = sorted((tmp_path / TRAIN).glob("radiomics-*/*.npy"))
+    assert card.input is not None
+    assert card.input.features_mm == 6.0
+    kept = sorted((tmp_path / TRAIN).glob("radiomics-*-6mm/*.npy"))
     table = np.stack([np.load(path, allow_pickle=False) for path in kept])
     assert table.shape == (2, 375)
     np.testing.assert_array_equal(tensors["feature_low"].numpy(), table.min(axis=0))
@@ -173,7 +167,6 @@ def test_features_are_measured_scaled_kept_and_served(tmp_path: Path) -> None:
     masks = LungMasks(labels=labels, sides_by_size=False)
     found = resolve(str(done.bundle), "triage").triage(volume_of(seen), masks)
     assert found.probability is not None
-    assert card.input is not None
     image = torch.from_numpy(prepare(volume_of(seen), card.input, seen.lungs).image)[None, None]
     network = load_bundle(done.bundle, zoo.architectures()).network
     with torch.inference_mode():

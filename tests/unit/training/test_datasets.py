@@ -13,8 +13,8 @@ from models.case import InputSpec, Kind, MaskPolicy
 from models.prepare import prepare
 from tests.unit.training.small_patients import KINDS, patient, patients, written
 from training.augment import Augmentation
-from training.datasets.phantom import LesionSeries, LungSlices, jittered, volume_of
-from training.datasets.stored import DataError, StoredLibrary, open_libraries, store
+from training.datasets.phantom import LesionSeries, LungSlices, drawn, jittered, volume_of
+from training.datasets.stored import DataError, StoredLibrary, StoredPatient, open_libraries, store
 
 SLICES = InputSpec(kind=Kind.SLICES, pixel_mm=2.0, window_hu=(-1000.0, 300.0))
 SERIES = InputSpec(
@@ -139,6 +139,28 @@ def test_only_annotated_kinds_speak_of_lesions(folder: Path) -> None:
         assert bool(inside.isnan().all()) is not covid
         assert not covid or float(inside.nansum()) > 0
     assert min(seen.values()) >= 2
+
+
+def test_two_thirds_of_the_told_series_are_of_annotated_patients(folder: Path) -> None:
+    """The paper's data: 79 of 885 positive scans have a mask, and half of all series that are drawn."""
+
+    class Mostly:
+        kinds = ("covid",) * 10 + ("normal",)
+        annotated = (True,) + (False,) * 9 + (True,)
+        description = "eleven"
+
+        def __getitem__(self, index: int) -> StoredPatient:
+            return replace(patient(0, lesion=True), annotated=self.annotated[index])
+
+    def share(told: tuple[str, ...]) -> float:
+        rng = np.random.default_rng(0)
+        found = [drawn(Mostly(), {"covid": 1.0}, rng, told=told)[0].annotated for _ in range(300)]  # type: ignore[arg-type]
+        return float(np.mean(found))
+
+    assert share(("covid",)) == pytest.approx(2 / 3, abs=0.08)
+    assert share(()) == pytest.approx(0.1, abs=0.06)
+    with pytest.raises(DataError, match=r"no patient is of the kinds cap: eleven; add some \(`triaged phantom"):
+        drawn(Mostly(), {"cap": 1.0}, np.random.default_rng(0))  # type: ignore[arg-type]
 
 
 def test_validation_knows_the_truth_of_every_kind(folder: Path) -> None:

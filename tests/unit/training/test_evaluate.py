@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from models.severity import LEFT, RIGHT
 from tests.unit.training.some_cases import SOME
@@ -16,6 +17,7 @@ from training.cases import held_out
 from training.evaluate import CLASSICAL, Contender, Evaluation
 from training.judge import judge
 from training.measure import Case, Measured, measure, remaining
+from training.overlap import slice_wise
 from training.phantom.case import Patient, Phantom
 from training.phantom.pathology import Pathology
 from training.phantom.study import SMALL
@@ -44,6 +46,7 @@ def test_each_score_is_computed_on_the_cases_it_belongs_to(found: Evaluation) ->
         "lung_dice": 7,
         "lesion_dice": 3,
         "severity_rho": 3,
+        "auc_all": 7,
         "auc_others": 5,
         "auc_normal": 5,
         "normal_fraction": 2,
@@ -141,6 +144,8 @@ def test_what_the_data_set_does_not_say_is_not_computed() -> None:
     scores = evaluate.scores([replace(without, lung_dice=0.5), without], cases, evaluate.METRICS, resamples=10)
     assert (scores["lung_dice"].n, scores["lung_dice"].value) == (1, 0.5)
     assert scores["severity_rho"].n == 1
+    details = evaluate.scores([without], [remaining(replace(case, labels=None))], evaluate.DETAILS, resamples=10)
+    assert details["lesion_dsc"].value == without.lesion_dice, "lesions can be judged where nobody drew lungs"
     blind = measure(CLASSICAL.pipeline(), replace(case, labels=None, lesions=None))
     assert math.isnan(blind.lesion_dice)
     assert blind.masks == {}
@@ -150,7 +155,23 @@ def test_masks_are_scored_in_more_ways_than_dice() -> None:
     case = SOME[2]
     one = measure(CLASSICAL.pipeline(), case)
     assert one.masks["lung_jaccard"] == pytest.approx(one.lung_dice / (2 - one.lung_dice))
+    assert 0.8 < one.masks["lung_slice_dice"] <= 1.0
+    assert 0.8 < one.masks["lung_slice_mcc"] <= one.masks["lung_slice_precision"] + 0.1
     assert 0.5 < one.masks["lesion_sensitivity"] < one.masks["lesion_specificity"] <= 1.0
     refused = measure(CLASSICAL.pipeline(), SOME[6])
     assert refused.refused
+    assert (refused.masks["lung_slice_dice"], refused.masks["lung_slice_mcc"]) == (0.0, 0.0)
     assert (refused.lung_dice, refused.masks["lung_jaccard"], refused.masks["lesion_specificity"]) == (0.0, 0.0, 1.0)
+
+
+def test_lungs_are_scored_slice_by_slice_where_there_are_lungs() -> None:
+    truth, found = np.zeros((3, 4, 4), bool), np.zeros((3, 4, 4), bool)
+    truth[1, :2, :2] = truth[2, :2, :] = True
+    found[0], found[1, 0, :2] = True, True  # nothing of the last slice, and all of one without lung
+    scores = slice_wise("lung", found, truth)
+    assert scores["lung_slice_dice"] == pytest.approx((4 / 6 + 0) / 2)
+    assert scores["lung_slice_jaccard"] == pytest.approx((2 / 4 + 0) / 2)
+    assert scores["lung_slice_precision"] == pytest.approx((1 + 0) / 2)
+    mcc = metrics.matthews_corrcoef(truth[1].ravel(), found[1].ravel())
+    assert scores["lung_slice_mcc"] == pytest.approx((mcc + 0) / 2)
+    assert slice_wise("lung", found, np.zeros_like(truth)) == {}

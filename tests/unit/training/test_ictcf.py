@@ -85,6 +85,16 @@ def test_a_malformed_row_is_refused(tmp_path: Path, change: dict[str, object], s
         ictcf.read(write(tmp_path / "features.csv", rows))
 
 
+def test_a_table_may_name_the_grid_of_its_features(tmp_path: Path) -> None:
+    path, columns = tmp_path / "features.csv", (*COLUMNS, ictcf.GRID)
+    assert ictcf.read(write(path, rows_of(12))).grid_mm == 1.0, "the paper's"
+    rows = [{**row, ictcf.GRID: 3.0} for row in rows_of(12)]
+    assert ictcf.read(write(path, rows, columns)).grid_mm == 3.0
+    for wrong in ({**rows[0], ictcf.GRID: 6.0}, {**rows[0], ictcf.GRID: "fine"}):
+        with pytest.raises(DataError, match=ictcf.GRID):
+            ictcf.read(write(path, [wrong, *rows[1:]], columns))
+
+
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     left = tuple(name for name in COLUMNS if name not in {"Gender", "LLH_glcm_Idn"})
     with pytest.raises(DataError, match="lacks 2 of 382 columns: Gender, LLH_glcm_Idn"):

@@ -14,7 +14,7 @@ from tests.unit.training.small_patients import written
 from training.augment import Augmentation
 from training.datasets.fixed import DRAWS, OneBatch
 from training.datasets.lesions import LesionBoxes, LesionSlices
-from training.datasets.stored import open_libraries
+from training.datasets.stored import DataError, open_libraries
 from training.lesions import likely
 from training.train import prepared
 
@@ -56,7 +56,7 @@ def test_slices_come_with_their_lesions_and_padding_says_nothing(folder: Path) -
 def test_who_is_shown_follows_the_shares(folder: Path) -> None:
     healthy = slices(folder, shares={"normal": 0.5, "other": 0.5}).batch(np.random.default_rng(2))
     assert not (healthy["lesions"] == 1.0).any()
-    with pytest.raises(ValueError, match="no patient is of the kinds nobody"):
+    with pytest.raises(DataError, match="no patient is of the kinds nobody"):
         slices(folder, shares={"nobody": 1.0}).batch(np.random.default_rng(2))
 
 

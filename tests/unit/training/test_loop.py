@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from models.cards import Card
 from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.loop import BEST, LAST, Progress, Run, TrainingError, fit
-from training.recipe import Batch, Group, Recipe, Stage, constant, cosine, drop
+from training.recipe import Batch, Group, Recipe, Stage, Teacher, constant, cosine, drop
 
 
 class Net(nn.Module):
@@ -85,10 +86,23 @@ def test_two_trainings_from_one_seed_are_equal_and_another_seed_differs(tmp_path
 
 
 TWO_STAGES = replace(RECIPE, stages=(replace(STAGE, steps=5, validate_every=2), replace(STAGE, name="then", lr=0.01)))
+
+
+def agreement(network: nn.Module, batch: Batch, teacher: nn.Module) -> dict[str, Tensor]:
+    return {"agreement": (network(batch["image"]) - teacher(batch["image"])).square().mean()}
+
+
+TAUGHT = replace(
+    RECIPE,
+    stages=(
+        replace(STAGE, steps=5, validate_every=2),
+        replace(STAGE, name="then", teacher=Teacher(loss=agreement, keep=0.9)),
+    ),
+)
 SGD = replace(RECIPE, stages=(replace(STAGE, optimizer=partial(torch.optim.SGD, momentum=0.9)),))
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, TWO_STAGES, SGD], ids=["adam", "two stages", "sgd"])
+@pytest.mark.parametrize("recipe", [RECIPE, TWO_STAGES, SGD, TAUGHT], ids=["adam", "two stages", "sgd", "teacher"])
 @pytest.mark.parametrize("stopped_after", [1, 4, 5, 7, 11])
 def test_resuming_continues_bit_for_bit(recipe: Recipe, stopped_after: int, tmp_path: Path) -> None:
     expected = weights(recipe, Run(folder=tmp_path / "whole"))
@@ -150,6 +164,38 @@ def test_groups_have_their_own_rate(tmp_path: Path) -> None:
     assert not torch.equal(found["head.weight"], before["head.weight"])
 
 
+def test_a_teacher_is_what_the_network_was_and_follows_it_as_slowly_as_it_is_told(tmp_path: Path) -> None:
+    seen: dict[float, list[tuple[Tensor, Tensor]]] = {1.0: [], 0.75: []}
+    for keep, steps in seen.items():
+
+        def watched(
+            network: nn.Module, batch: Batch, teacher: nn.Module, into: list[tuple[Tensor, Tensor]] = steps
+        ) -> dict[str, Tensor]:
+            assert not teacher.training
+            assert not any(p.requires_grad for p in teacher.parameters())
+            into.append(tuple(n.get_parameter("head.weight").detach().clone() for n in (network, teacher)))  # type: ignore[arg-type]
+            return agreement(network, batch, teacher)
+
+        stage = replace(STAGE, teacher=Teacher(loss=watched, keep=keep))
+        torch.manual_seed(3)
+        fit(replace(RECIPE, stages=(stage,)), Net(), Noise(), Run(folder=tmp_path / str(keep)))
+    still, following = seen[1.0], seen[0.75]
+    assert len(still) == STAGE.steps
+    assert all(torch.equal(teacher, still[0][0]) for _, teacher in still)
+    assert torch.equal(following[0][1], following[0][0])
+    for (_, before), (network, after) in itertools.pairwise(following):
+        torch.testing.assert_close(after, 0.75 * before + 0.25 * network)
+    loss = [p.losses for p in _progress(TAUGHT, tmp_path / "told")]
+    assert "agreement" not in loss[0]
+    assert set(loss[-1]) == {"square", "agreement"}
+
+
+def _progress(recipe: Recipe, folder: Path) -> list[Progress]:
+    seen: list[Progress] = []
+    fit(recipe, Net(), Noise(), Run(folder=folder, watch=seen.append))
+    return seen
+
+
 def test_a_stage_starts_from_the_bundle_it_names(tmp_path: Path) -> None:
     torch.manual_seed(77)
     other = Net().state_dict()
@@ -183,6 +229,47 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path: Path) -> None:
     (tmp_path / LAST).write_bytes((tmp_path / LAST).read_bytes()[:-5])
     with pytest.raises(CheckpointError):
         fit(RECIPE, Net(), Noise(), Run(folder=tmp_path, resume=True))
+
+
+class Greedy(torch.optim.Adam):
+    """Its state does not fit: what Adam keeps of every weight is taken at its first step."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def greedy(network: nn.Module, cases: Iterable[Batch]) -> Mapping[str, float]:
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+class Heavy(Noise):
+    def batch(self, rng: np.random.Generator) -> Batch:
+        raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data"),
+    [
+        (replace(RECIPE, stages=(replace(STAGE, optimizer=Greedy),)), Noise()),
+        (replace(RECIPE, validate=greedy), Noise()),
+        (RECIPE, Heavy()),
+    ],
+    ids=["the optimiser's state", "a validation", "a batch"],
+)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_out_of_memory_says_what_to_do_wherever_it_happens(
+    recipe: Recipe, data: Noise, workers: int, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"out of memory; fewer samples .*--accumulate .*smaller --scale"):
+        fit(recipe, Net(), data, Run(folder=tmp_path, workers=workers))
+
+
+def test_another_fault_of_torch_stays_what_it_is(tmp_path: Path) -> None:
+    def wrong(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        fit(replace(RECIPE, stages=(replace(STAGE, loss=wrong),)), Net(), Noise(), Run(folder=tmp_path))
 
 
 def test_schedules() -> None:

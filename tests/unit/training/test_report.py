@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from models.volume_triage import DIAGNOSES, SEVERITIES
 from tests.unit.training.some_cases import SOME
-from training.datasets.heldout import THICK_MM
+from training.cases import THICK_MM
+from training.classes import one_against_rest, rates, table
 from training.evaluate import CLASSICAL, Contender
+from training.figures import area_under
 from training.judge import Judged
 from training.measure import NAN, Case, Measured
 from training.page import page
-from training.report import SEVERITY, Report, report
+from training.report import SEVERITY, Report, _truths, report
 
 NET = Contender(label="net <b>", lungs="a/net", triage="b/head")
 KINDS = ("covid", "cap", "normal", "covid", "atelectasis", "other")
@@ -44,9 +48,15 @@ def _measured(case: Case, number: int, *, learned: bool) -> Measured:
         score=covid if learned else case.fraction,
         seconds=1.0 + number / 10,
         is_probability=learned,
-        classes={"covid": covid, "cap": 0.6 * (1 - covid), "normal": 0.4 * (1 - covid)} if learned else {},
+        classes=_classes(covid) if learned else {},
         masks=masks,
     )
+
+
+def _classes(covid: float) -> dict[str, float]:
+    """As the networks of the zoo name them: DeepSC-COVID's diagnosis, and two of COVID-MTL's tasks."""
+    pneumonia = dict(zip(DIAGNOSES, (covid, 0.6 * (1 - covid), 0.4 * (1 - covid)), strict=True))
+    return pneumonia | {"CT negative": 1 - covid, "CT positive": covid} | dict.fromkeys(SEVERITIES, 1 / 3)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +81,36 @@ def test_a_decision_is_only_of_a_model_that_gives_a_probability(found: Report, j
     positive = np.array([case.kind == "covid" for case in judged.cases])
     assert net.decision["sensitivity"].value == pytest.approx(said[positive].mean())
     assert net.decision["specificity"].value == pytest.approx((~said[~positive]).mean())
-    assert net.classes["accuracy"].n == 40  # covid, cap and normal; the refused one is other
     assert net.refused == 1
+
+
+def test_a_choice_between_classes_is_judged_under_the_names_that_networks_give_them(
+    found: Report, judged: Judged
+) -> None:
+    classes = found.parts[1].classes
+    assert set(classes) == {"diagnosis", "CT"}, "of severity nobody knows the truth, and NAT was not answered"
+    assert classes["diagnosis"]["accuracy"].n == 59, "all but the refused one: who has no pneumonia is of a class too"
+    kept = [(m, c) for m, c in zip(judged.measured[1], judged.cases, strict=True) if m.classes]
+    truth = np.array([{"covid": 0, "cap": 1}.get(c.kind, 2) for _, c in kept])
+    likely = np.array([[m.classes[name] for name in DIAGNOSES] for m, _ in kept])
+    counts = table(truth, likely.argmax(axis=1), 3)
+    assert classes["diagnosis"]["macro specificity"].value == pytest.approx(rates(counts)["macro specificity"])
+    areas = one_against_rest(likely, truth)
+    assert classes["diagnosis"]["AUC, mean of one against rest"].value == pytest.approx(areas.mean())
+    curves = found.parts[1].class_roc["diagnosis"]
+    assert [area_under(curves[name]) for name in DIAGNOSES] == pytest.approx(list(areas))
+    pneumonia = np.array([c.kind in ("covid", "cap") for _, c in kept])
+    said = np.array([m.classes["CT positive"] > 0.5 for m, _ in kept])
+    assert classes["CT"]["accuracy"].value == pytest.approx((said == pneumonia).mean())
+
+
+def test_a_label_of_the_data_set_comes_first_and_a_real_case_has_no_simulated_one(judged: Judged) -> None:
+    first, second = judged.cases[:2]
+    told = [replace(first, groups={"severity": "2", "CT": "CT negative", "NAT": "unknown"}), second]
+    assert _truths("severity", told, synthetic=True) == [SEVERITIES[2], None]
+    assert _truths("CT", told, synthetic=True) == ["CT negative", "CT positive"]
+    assert _truths("CT", told, synthetic=False) == ["CT negative", None]
+    assert _truths("NAT", told, synthetic=True)[0] is None, "what the data set says and is no class is not known"
 
 
 def test_masks_are_judged_where_there_is_something_to_judge(found: Report) -> None:
@@ -136,12 +174,14 @@ def test_the_page_stands_alone_and_says_what_the_report_says(found: Report) -> N
     tags.feed(text)
     assert tags.fetched == []
     assert not {tag: n for tag, n in tags.open.items() if n and tag != "meta"}
-    assert text.count("<svg") == 4  # three contrasts, and the reliability of the one that gives probabilities
+    # Three contrasts, three diagnoses and two readings of the CT, and the reliability of the one with probabilities.
+    assert text.count("<svg") == 3 + 3 + 2 + 1
     assert "net &lt;b&gt;" in text
     assert "net <b>" not in text
     assert str(found.parts[1].scores["lesion_dice"]) in text
     assert str(found.parts[1].decision["mcc"]) in text
     assert "Nothing here is comparable with a figure on patients" in text
-    for heading in ("By slice thickness", f"By {SEVERITY}", "Choice between the classes", "Seconds per study"):
+    diagnosis = "diagnosis: choice between COVID-19, CAP, non-pneumonia"
+    for heading in ("By slice thickness", f"By {SEVERITY}", diagnosis, "Seconds per study"):
         assert heading in text
     assert len(re.findall(r'<th scope="row">(?:covid|cap|normal|atelectasis|other) \d+</th>', text)) == 60

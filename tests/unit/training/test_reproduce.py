@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ def test_ours_stands_below_the_papers_where_there_is_ours() -> None:
     assert "why" in text
 
 
-def test_json_has_every_column_twice() -> None:
+def test_json_has_every_column_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
     ran = CliRunner().invoke(app, ["tables", "--json"])
     assert ran.exit_code == 0, ran.output
     tables = json.loads(ran.stdout)
@@ -67,6 +69,54 @@ def test_json_has_every_column_twice() -> None:
         for row in table["rows"]:
             assert list(row["paper"]) == list(row["ours"]) == table["columns"]
             assert set(row["ours"].values()) == {None}
+        assert table["note"].startswith("Ours: nothing measured. `triaged study ")
+
+
+def studied(path: Path) -> Path:
+    """As `triaged study ct-triage --json` prints it, and a table that the paper has not."""
+    printed = reported.CT_TRIAGE[0]
+    rows = tuple(replace(row, ours={"Dice": 0.4 + 0.1 * n}) for n, row in enumerate(printed.rows))
+    note = "Not comparable with the paper: ours are drawn, scale small."
+    table = replace(printed, title=f"{printed.title}; test set", rows=rows, note=note)
+    tables = [
+        table,
+        replace(table, title=f"{printed.title}; second test set"),
+        replace(table, title="Beyond; test set"),
+    ]
+    path.write_text(json.dumps([one.as_json() | {"intervals": [], "trained": {}} for one in tables]))
+    return path
+
+
+def test_a_study_fills_our_column_and_says_that_it_is_not_comparable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "RESULTS", tmp_path / "results")
+    path = studied(tmp_path / "study.json")
+    ran = CliRunner().invoke(app, ["tables", "ct-triage", "--data", f"study={path}", "--json"])
+    assert ran.exit_code == 0, ran.output
+    tables = json.loads(ran.stdout)
+    assert [table["title"].rpartition("; ")[2] for table in tables] == ["test set", "second test set", "test set"]
+    assert all(table["note"].startswith("Not comparable with the paper") for table in tables)
+    assert tables[0]["rows"][5]["ours"]["Dice"] == pytest.approx(0.9)
+    assert tables[0]["rows"][5]["paper"]["Dice"] == 0.48
+    assert "difference" not in json.dumps(tables)
+    other = CliRunner().invoke(app, ["tables", "amyar", "--data", f"study={path}"])
+    assert (other.exit_code, "fills tables of ct-triage, not of amyar" in other.stderr) == (2, True)
+    path.write_text("[]")
+    none = CliRunner().invoke(app, ["tables", "--data", f"study={path}"])
+    assert (none.exit_code, "holds no table of ct-triage" in none.stderr) == (1, True)
+
+
+def test_what_was_written_down_is_shown_without_being_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
+    studied(tmp_path / "ct-triage.json")
+    assert [len(reproduce.tables_of(paper)) for paper in ("ct-triage", "amyar")] == [3, 1]
+    found = reproduce.tables_of(None)
+    assert len(found) == sum(len(some) for some in PAPERS.values()) + 2
+    merged = reproduce._merged("ct-triage", [replace(PAPERS["ct-triage"][0], rows=found[0].rows)], found[:3])
+    assert len(merged) == 4, "what is filled from the paper's own data stays beside it"
 
 
 def test_tables_from_a_feature_table(tmp_path: Path) -> None:

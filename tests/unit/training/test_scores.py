@@ -62,6 +62,15 @@ def test_auc_is_the_chance_that_a_positive_stands_above_a_negative() -> None:
     assert scores.spearman(said, positive) == pytest.approx(spearmanr(said, positive).statistic)
 
 
+def test_areas_of_classes_are_those_of_one_against_the_rest() -> None:
+    likely = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4], [0.6, 0.3, 0.1]])
+    assert scores.class_auc(likely, np.array([0, 1, 2, 2])) == pytest.approx(np.mean([1.0, 1.0, 0.625]))
+    assert scores.class_auc(likely, np.array([0, 1, 2, -1])) == pytest.approx(np.mean([1.0, 1.0, 1.0]))  # one unknown
+    assert scores.class_auc(likely, np.array([0, 1, 1, 0])) == np.mean([1.0, 0.875])  # nobody is of the third class
+    assert math.isnan(scores.class_auc(likely, np.array([0, 0, 0, 0])))
+    assert math.isnan(scores.mean_of([]))
+
+
 def test_calibration_error_is_the_weighted_gap_between_said_and_seen() -> None:
     said = [0.15, 0.15, 0.15, 0.15, 1.0]
     seen = [1, 0, 0, 0, 1]

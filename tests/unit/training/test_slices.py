@@ -20,6 +20,7 @@ from training.datasets.slices import LabelledSlices, annotated
 from training.datasets.stored import open_libraries
 from training.diagnosis import BALANCED
 from training.losses import edges_of, weighted_overlap
+from training.recipes import reconstruction
 from training.recipes.inf_net import ClippedAdam
 from training.train import prepared, train
 
@@ -127,6 +128,24 @@ def test_the_papers_scales_have_the_papers_numbers() -> None:
     inf_net, plan = prepared("inf-net", "paper")
     assert (plan["plane"], plan["slices"], plan["lr"]) == (352, 24, 1e-4)
     assert [inf_net.stages[0].schedule(done) for done in (0.49, 0.51, 0.99)] == [1.0, 0.1, 0.1]
+
+
+def test_the_dice_of_amyar_is_soft_too() -> None:
+    class Unsure(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.logit = torch.nn.Parameter(torch.tensor(0.4))
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"lesions": self.logit.expand_as(x)}
+
+    lesions = torch.zeros(1, 1, 4, 4)
+    lesions[..., :1] = 1.0
+    likely = float(torch.sigmoid(torch.tensor(0.4)))
+    with torch.inference_mode():
+        found = reconstruction.validate(Unsure(), [{"image": torch.zeros(1, 1, 4, 4), "lesions": lesions}])
+    assert found["soft Dice"] == pytest.approx((2 * 4 * likely + 1) / (16 * likely + 4 + 1))
+    assert found["lesion Dice"] == pytest.approx(2 * 4 / (16 + 4)), "of the mask at a half"
 
 
 def chest() -> tuple[Drawn, LungMasks]:

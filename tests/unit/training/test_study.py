@@ -15,6 +15,7 @@ from models.bundle import read_card
 from tests.unit.training.study_phantoms import phantoms
 from training import study as studies
 from training import studyreport
+from training.analyses import curves
 from training.columns import area, covid_with_lesions, decision, everyone, lesion_dice
 from training.comparison import Column, Method, Row, Section, Study, Training
 from training.reported import Row as Printed
@@ -104,6 +105,23 @@ def test_a_row_that_fails_says_why_and_the_table_goes_on(carried: tuple[Path, Do
     assert str(out) not in text
     assert "24 slices each, 2 trainings" in text
     assert "| CNN | 0." in text.partition("95 % intervals")[2]
+
+
+def test_every_training_leaves_its_logs_and_what_is_written_down_can_be_read(
+    carried: tuple[Path, Done], tmp_path: Path
+) -> None:
+    out, done = carried
+    pytest.importorskip("tensorboard", reason="TensorBoard comes with the train extra")
+    whole = [folder for folder in (out / "trainings").iterdir() if (folder / "training" / "bundle").is_dir()]
+    runs = [curves.read(folder) for folder in whole]
+    assert [len(run.series[curves.TOTAL]) for run in runs] == [6, 6]
+    (together,) = curves.together(runs).values()
+    assert len(together) == 2, "two seeds"
+    studyreport.put(tmp_path / "RESULTS.md", STUDY, done, "triaged study tiny", date(2026, 11, 21), 1.0)
+    assert "<!-- study-tiny: begin -->" in (tmp_path / "RESULTS.md").read_text()
+    assert json.loads((tmp_path / "results" / "tiny.json").read_text()) == json.loads(
+        json.dumps(studyreport.as_json(done))
+    )
 
 
 def test_what_is_there_is_not_repeated(carried: tuple[Path, Done], data: StudyData) -> None:

@@ -16,9 +16,10 @@ from models.volume_triage import DIAGNOSES
 from tests.unit.training.study_phantoms import phantoms
 from training.comparison import Training
 from training.datasets import ictcf
+from training.datasets.drawn_features import features_of
 from training.datasets.stored import INDEX, TRAIN, VALIDATION, DataError, StoredLibrary
-from training.measure import Case
-from training.studycases import Judgement, Seen, classes_of, measured
+from training.measure import Case, classes_of
+from training.studycases import Judgement, Seen, measured
 from training.studydata import TEST, CaseSet, StudyData, drawn
 from training.studyreference import reference
 from training.studyrows import Workshop
@@ -34,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     rng = np.random.default_rng(5)
     for name in (TRAIN, VALIDATION):
         library = StoredLibrary(made.folder / name)
-        kept = made.folder / name / f"radiomics-{library.digest[:16]}"
+        kept = made.folder / name / f"radiomics-{library.digest[:16]}-6mm"
         kept.mkdir()
         for number in range(len(library.kinds)):
             np.save(kept / f"{number:05}.npy", rng.uniform(-WIDE, WIDE, len(NAMES)).astype(np.float32))
@@ -48,16 +49,18 @@ def judgement(data: StudyData, keep: Path, libraries: int = 3) -> Judgement:
 
 
 def test_features_of_the_phantoms_are_a_table_that_forests_are_fitted_on(data: StudyData) -> None:
-    path = data.features()
+    path = features_of(data.folder, 6.0)
     table = ictcf.read(path)
     assert (int(table.train.sum()), len(table)) == (6, 12)
+    assert table.grid_mm == 6.0
+    assert table.synthetic
     kinds = StoredLibrary(data.folder / TRAIN).kinds
     assert table.labels["NAT"][:6].tolist() == [int(kind == "covid") for kind in kinds]
     assert table.labels["CT"][:6].tolist() == [int(kind in ("covid", "cap")) for kind in kinds]
-    stored = np.load(next((data.folder / TRAIN).glob("radiomics-*/00003.npy")), allow_pickle=False)
+    stored = np.load(next((data.folder / TRAIN).glob("radiomics-*-6mm/00003.npy")), allow_pickle=False)
     assert np.array_equal(table.features[3], stored.astype(np.float64))
     before = path.stat().st_mtime_ns
-    assert data.features() == path
+    assert features_of(data.folder, 6.0) == path
     assert path.stat().st_mtime_ns == before
 
 

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from models.volume_triage import DIAGNOSES
-from training import trees
 from training.columns import (
     area,
     area_spread,
     everyone,
-    macro_specificity,
     mean,
     mean_area,
     of_diagnosis,
@@ -120,7 +118,7 @@ def test_columns_of_classes() -> None:
     so = np.array([0, 1, 1, 2])
     assert rate("accuracy")(likely, so) == 0.75
     assert rate("macro recall")(likely, so) == pytest.approx((1 + 0.5 + 1) / 3)
-    assert macro_specificity(likely, so) == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert rate("macro specificity")(likely, so) == pytest.approx((2 / 3 + 1 + 1) / 3)
     areas = [2.5 / 3, 3 / 4, 1.0]
     assert mean_area(likely, so) == pytest.approx(np.mean(areas))
     assert area_spread(likely, so) == pytest.approx(np.std(areas))
@@ -156,7 +154,7 @@ def test_every_study_names_rows_and_columns_of_the_paper_and_recipes_that_exist(
             assert {column.name for column in part.columns} <= set(part.paper.columns)
         for row in part.rows:
             for of in row.parts.values():
-                if isinstance(of, Training) and of.recipe not in trees.METHODS:
+                if isinstance(of, Training) and not of.at_once:
                     for scale in SIZES:
                         recipe, plan = prepared(of.recipe, scale, of.changes_at(scale))
                         assert "triage" in recipe.card.roles
@@ -174,7 +172,7 @@ def test_every_row_sees_as_much(name: str, slices: int) -> None:
     seen = set()
     for row in study(name).rows:
         for of in row.parts.values():
-            if isinstance(of, Training) and of.recipe not in trees.METHODS:
+            if isinstance(of, Training) and not of.at_once:
                 plan = prepared(of.recipe, "small", of.changes_at("small"))[1]
                 count, what = samples({**plan, "transfer_steps": 0})
                 seen.add(count * UNITS[what])

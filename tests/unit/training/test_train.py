@@ -143,6 +143,28 @@ def test_a_resumed_training_gives_the_same_bundle(
     assert read_card(resumed.bundle).sha256 == read_card(first).sha256
 
 
+def test_a_manifest_keeps_who_trained_and_adds_who_goes_on(data: Path, tmp_path: Path) -> None:
+    """A training may be resumed, or its bundle be written, at a later commit than the one that trained."""
+    own, bundle = tmp_path / "manifest.json", tmp_path / "bundle" / "manifest.json"
+
+    def trained_at(commit: str) -> Any:
+        said = {**json.loads(own.read_text()), "commit": commit}
+        own.write_text(json.dumps(said))
+        return said
+
+    quick("lungs-unet", data, tmp_path, stop=after(5))
+    begun = trained_at("another")
+    quick("lungs-unet", data, tmp_path, resume=True)
+    said = json.loads(bundle.read_text())
+    assert said == json.loads(own.read_text()) == {**begun, "continued": said["continued"]}
+    (later,) = said["continued"]
+    assert (later["stage"], later["step"]) == (0, 5)
+    assert later["commit"] != "another"
+    finished = trained_at("a third one")
+    quick("lungs-unet", data, tmp_path, resume=True)
+    assert json.loads(bundle.read_text()) == json.loads(own.read_text()) == finished
+
+
 def test_a_training_is_not_overwritten_nor_resumed_as_another(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no training to resume"):
         quick("lungs-unet", data, tmp_path, resume=True)
@@ -166,7 +188,7 @@ def test_a_training_is_not_overwritten_nor_resumed_as_another(data: Path, tmp_pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("widht=3", "with a key of width"),
+        ("widht=3", "with a key of steps, .*, width"),
         ("width", "is not key=value"),
         ("width=broad", "width: Input should be a valid integer"),
         ("schedule=linear", "schedule"),

@@ -38,7 +38,7 @@ def test_a_table_becomes_a_bundle(tmp_path: Path, table: Path, name: str) -> Non
     assert found["scores"]["accuracy"] == card.scores["accuracy"]
     assert load_forest(Path(found["bundle"])).classes[0] == "control or suspected"
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["plan"] == {"task": "severity", "trees": 20}
+    assert manifest["plan"] == {"task": "severity", "trees": 20, "grid_mm": 1.0}, "the table's, whatever the scale"
     assert _run(name, *words)[0] == 1, "never over an earlier training"
 
 
@@ -47,8 +47,10 @@ def test_a_table_becomes_a_bundle(tmp_path: Path, table: Path, name: str) -> Non
     [
         (("--scale", "huge"), "no scale huge"),
         (("--set", "task=mood"), "task"),
-        (("--set", "trees=0"), "at least 1"),
-        (("--data", "."), "is a folder"),
+        (("--set", "trees=0"), "more than 0"),
+        (("--set", "grid_mm=0"), "more than 0"),
+        (("--set", "grid_mm=2"), "measured at 1 mm"),
+        (("--data", "training"), "index.json"),
         (("--data", "none.csv"), "cannot be read"),
     ],
 )

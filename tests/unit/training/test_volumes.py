@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,17 @@ from models.prepare import prepare
 from tests.unit.training.small_patients import KINDS, patient, patients, written
 from training.datasets.phantom import volume_of
 from training.datasets.simulated_labels import SEVERE, simulated_labels
-from training.datasets.stored import DataError, open_libraries, store
+from training.datasets.stored import (
+    INDEX,
+    TRAIN,
+    VALIDATION,
+    DataError,
+    StoredLibrary,
+    indexed,
+    open_libraries,
+    saved,
+    store,
+)
 from training.datasets.volumes import ClassifiedVolumes, drawn_move, noisy, turned
 
 TASKS = ("CT", "NAT", "severity")
@@ -128,3 +139,48 @@ def test_a_plane_that_is_not_square_keeps_its_shape() -> None:
     image = np.zeros((2, 5, 7), dtype=np.float32)
     rng = np.random.default_rng(7)
     assert {turned(image, rng).shape for _ in range(100)} == {(2, 5, 7)}
+
+
+def test_real_patients_bring_their_labels_and_none_is_simulated(tmp_path: Path) -> None:
+    facts = [{"CT": "1", "NAT": "0", "severity": "0"}, {"CT": "0", "severity": " 2 "}]
+    for part, first in ((TRAIN, 0), (VALIDATION, 10)):
+        made = [(kind, patient(first + n, lesion=True)) for n, kind in enumerate(("covid", "normal"))]
+        (tmp_path / part).mkdir()
+        entries = [
+            {"kind": kind, "sha256": saved(tmp_path / part, n, one), "facts": facts[n]}
+            for n, (kind, one) in enumerate(made)
+        ]
+        indexed(tmp_path / part, entries, "two real patients", synthetic=False)
+    train, held_out = open_libraries(tmp_path)
+    volumes = ClassifiedVolumes(
+        train=train, held_out=held_out, spec=SPEC, labels=simulated_labels, tasks=TASKS, volumes=2
+    )
+    first, second = (volumes._sample(train, n, None) for n in range(2))
+    assert [int(first[task]) for task in TASKS] == [1, 0, 0], "not what its kind stands for"
+    assert [int(second[task]) for task in TASKS] == [0, -1, 2], "a swab that nobody took says nothing"
+    assert int(volumes._sample(held_out, 1, None)["NAT"]) == -1
+    assert train.digest != StoredLibrary(_without_facts(tmp_path / TRAIN)).digest, "labels reach the network"
+    with pytest.raises(DataError, match="nobody says NAT, severity of any patient; prepare them with columns"):
+        ClassifiedVolumes(
+            train=StoredLibrary(tmp_path / TRAIN),
+            held_out=held_out,
+            spec=SPEC,
+            labels=simulated_labels,
+            tasks=TASKS,
+            volumes=2,
+        )
+
+
+def _without_facts(folder: Path) -> Path:
+    index = json.loads((folder / INDEX).read_text())
+    for entry in index["patients"]:
+        del entry["facts"]
+    (folder / INDEX).write_text(json.dumps(index))
+    return folder
+
+
+def test_a_label_that_is_no_class_is_told(tmp_path: Path) -> None:
+    patients = [{"kind": "covid", "sha256": "", "facts": {"NAT": "+"}}]
+    (tmp_path / INDEX).write_text(json.dumps({"description": "x", "patients": patients}))
+    with pytest.raises(DataError, match=r"patient 0: NAT is '\+'; give one of 0, 1, or leave it empty"):
+        StoredLibrary(tmp_path)

@@ -18,6 +18,7 @@ from training.datasets.public import (
     mosmed1110,
     nsclc,
     own,
+    triage_test,
 )
 from training.datasets.public.case import Case, DataSet
 from training.datasets.stored import DataError
@@ -35,6 +36,7 @@ DATA_SETS: Mapping[str, DataSet] = {
         nsclc,
         mosmed20,
         cancer500,
+        triage_test,
         becquerel,
         own,
     )

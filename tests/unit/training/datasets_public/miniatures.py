@@ -233,6 +233,40 @@ def mosmed20(folder: Path) -> Path:
     return folder
 
 
+def ictcf(folder: Path) -> Path:
+    """Four patients, of whom one has no CT; the swab of one is not known, and the feature table has two."""
+    rows = [
+        ("Union", 1, "Positive", "Positive", "Severe"),
+        ("Liyuan", 2, "Negative", "Positive", "Suspected"),
+        ("Union", 3, "Positive", "N/A", "Regular"),
+        ("Liyuan", 4, "", "Negative", "Control"),
+    ]
+    names = ("Hospital", "Patient", "SARS-CoV-2 nucleic acids", "CT", "Morbidity")
+    with (_made(folder) / "Patients.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(names)
+        writer.writerows((hospital, f"Patient {n}", *said) for hospital, n, *said in rows)
+    for number in (1, 2, 4):
+        found = scan(number, lesion=number == 1)
+        dicom(folder / f"Patient {number}" / "CT", found.hu, f"P{number}", f"P{number}")
+    return folder
+
+
+def triage_test(folder: Path) -> Path:
+    """One of each kind; the one with COVID-19 was read by two."""
+    for name in ("covid", "bacterial_pneumonia", "nodules", "normal"):
+        nifti(folder / "test" / name / "images" / "7.nii.gz", scan(len(name), lesion=name == "covid").hu)
+    sick = scan(len("covid"), lesion=True)
+    nifti(folder / "test" / "covid" / "masks" / "7" / "rater_0.nii.gz", sick.lesions, MIRRORED)
+    nifti(folder / "test" / "covid" / "masks" / "7" / "rater_1.nii.gz", sick.lungs)
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 LAYOUTS: Mapping[str, Callable[[Path], Path]] = {
     "mosmed-1110": mosmed1110,
     "medseg-29": medseg29,
@@ -243,5 +277,7 @@ LAYOUTS: Mapping[str, Callable[[Path], Path]] = {
     "nsclc": nsclc,
     "mosmed-20": mosmed20,
     "cancer-500": cancer500,
+    "ictcf": ictcf,
+    "ct-triage-test": triage_test,
     "own": own,
 }

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.training.datasets_public import miniatures
 from tests.unit.training.datasets_public.miniatures import LAYOUTS, scan
+from tests.unit.training.feature_tables import rows_of, write
 from training.datasets.public.case import Case
 from training.datasets.public.covid_ct import paper
 from training.datasets.public.files import Opened, opened
@@ -36,7 +37,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def cases(home: Home, name: str) -> dict[str, Case]:
-    return {case.id: case for case in cases_of(data_set(name), home(name))}
+    return cases_of_folder(name, home(name))
+
+
+def cases_of_folder(name: str, folder: Path) -> dict[str, Case]:
+    return {case.id: case for case in cases_of(data_set(name), folder)}
 
 
 def same(found: Opened, expected: StoredPatient, *, lungs: bool = True, lesions: bool = True) -> None:
@@ -51,7 +56,7 @@ def same(found: Opened, expected: StoredPatient, *, lungs: bool = True, lesions:
 
 
 def test_the_register_is_complete_and_can_be_printed() -> None:
-    assert set(DATA_SETS) == {*LAYOUTS, "ictcf", "henri-becquerel"}
+    assert set(DATA_SETS) == {*LAYOUTS, "henri-becquerel"}
     for name, found in DATA_SETS.items():
         assert found.name == name
         assert set(found.classes) <= set(KINDS)
@@ -161,6 +166,48 @@ def test_cancer_500_has_a_case_for_each_series_and_none_for_a_localizer(home: Ho
     assert found["AAA 0"].patient == found["AAA 1"].patient != found["BBB 0"].patient
     assert {part_of(c, data_set("cancer-500")) for c in found.values()} == {"test"}
     same(opened(found["BBB 0"]), scan(3, slices=10), lungs=False, lesions=False)
+
+
+def test_ictcf_brings_its_labels_and_the_papers_split(home: Home, tmp_path: Path) -> None:
+    found = cases(home, "ictcf")
+    assert {name: case.kind for name, case in found.items()} == {
+        "Patient 1": "covid",
+        "Patient 2": "other",
+        "Patient 4": "other",
+    }
+    assert found["Patient 1"].facts == {"CT": "1", "NAT": "1", "severity": "2", "hospital": "Union"}
+    assert found["Patient 4"].facts == {"CT": "0", "severity": "0", "hospital": "Liyuan"}, "no swab, no label"
+    same(opened(found["Patient 1"]), scan(1, lesion=True), lungs=False, lesions=False)
+    assert all(case.split is None for case in found.values())
+    folder = miniatures.ictcf(tmp_path)
+    rows = rows_of(6)
+    for n, row in enumerate(rows):
+        row["split"] = "test" if n == 1 else "train"
+    write(folder / "features.csv", rows)  # its patients are 1 to 6, and 2 is in the test part
+    numbers = [int(row["PID"]) for row in rows]
+    split = {name: case.split for name, case in cases_of_folder("ictcf", folder).items()}
+    assert set(split) == {f"Patient {n}" for n in numbers} & set(found)
+    assert split[f"Patient {numbers[1]}"] == "test"
+    assert set(split.values()) <= {"train", "validation", "test"}
+    text = (folder / "Patients.csv").read_text().replace("Severe", "grave")
+    (folder / "Patients.csv").write_text(text)
+    with pytest.raises(DataError, match=r"line 2: Morbidity is 'grave', none of control"):
+        cases_of_folder("ictcf", folder)
+
+
+def test_the_test_set_of_ct_triage_takes_the_first_rater(home: Home) -> None:
+    found = cases(home, "ct-triage-test")
+    assert {name: case.kind for name, case in found.items()} == {
+        "covid 7": "covid",
+        "bacterial_pneumonia 7": "cap",
+        "nodules 7": "other",
+        "normal 7": "normal",
+    }
+    same(opened(found["covid 7"]), scan(len("covid"), lesion=True), lungs=False)
+    assert found["covid 7"].facts == {"raters": "2"}
+    assert found["normal 7"].without_lesions
+    assert opened(found["nodules 7"]).lesions is None
+    assert {part_of(c, data_set("ct-triage-test")) for c in found.values()} == {"test"}
 
 
 def test_an_own_folder_mixes_files_and_says_what_is_known(home: Home) -> None:

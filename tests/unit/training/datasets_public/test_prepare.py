@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,18 +73,29 @@ def test_lesions_that_nobody_drew_teach_nothing(library: Path) -> None:
     seen = {id(drawn(train, kinds, np.random.default_rng(n), annotated=True)[0].hu) for n in range(8)}
     assert seen == {id(train[0].hu)}
     assert annotated(train, "covid", 1.0) == [0]
-    with pytest.raises(ValueError, match="no annotated patient is of the kinds cap"):
+    with pytest.raises(DataError, match="no annotated patient is of the kinds cap"):
         drawn(held_out, {"cap": 1.0}, np.random.default_rng(0), annotated=True)
 
 
-def test_a_severity_that_hangs_on_lesions_is_not_known_without_them(library: Path) -> None:
+def test_real_patients_have_the_course_that_their_table_says_and_no_simulated_one(
+    library: Path, tmp_path: Path
+) -> None:
     train, held_out = open_libraries(library)
-    data = ClassifiedVolumes(
-        train=train, held_out=held_out, spec=SERIES, labels=simulated_labels, tasks=("CT", "severity"), volumes=1
-    )
-    classes = [data._sample(train, n, None) for n in range(3)]
-    assert [int(c["CT"]) for c in classes] == [1, 0, 1]
-    assert [int(c["severity"]) for c in classes] == [2, 0, -1]
+    volumes = partial(ClassifiedVolumes, spec=SERIES, labels=simulated_labels, volumes=1)
+    data = volumes(train=train, held_out=held_out, tasks=("CT",))
+    assert [int(data._sample(train, n, None)["CT"]) for n in range(3)] == [1, 0, 1], "as their kind"
+    with pytest.raises(DataError, match="nobody says severity of any patient"):
+        volumes(train=train, held_out=held_out, tasks=("CT", "severity"))
+    folder = own(tmp_path / "own")
+    with (folder / "cases.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    for row, severity in zip(rows, ("2", "0", "", "1"), strict=True):
+        row["severity"] = severity
+    table(folder, rows)
+    prepare(data_set("own"), folder, tmp_path / "library")
+    train, held_out = open_libraries(tmp_path / "library")
+    data = volumes(train=train, held_out=held_out, tasks=("CT", "severity"))
+    assert [int(data._sample(train, n, None)["severity"]) for n in range(3)] == [2, 0, -1]
 
 
 def test_cases_to_judge_by_say_that_lesions_are_unknown(library: Path) -> None:
