@@ -158,6 +158,8 @@ def asked_beside(ae: AE, folder: Path, handlers: Sequence[evt.EventHandlerType] 
     try:
         return asked(settings(folder, pacs(server.server_address[1])))["pacs"]
     finally:
+        for association in ae.active_associations:
+            association.join(10)  # shutdown aborts what is just ending, which pynetdicom cannot
         ae.shutdown()
 
 
