@@ -31,14 +31,14 @@ def test_a_recipe_trains_the_network_of_its_paper(name: str) -> None:
         assert sum(p.numel() for p in network.parameters()) in {c.parameters for c in item.configurations}
 
 
-def test_the_shipped_second_head_learns_at_the_papers_rate() -> None:
-    """Ten times as fast its hidden units died (training/recipes/ct_triage.py); the paper's plan has one rate."""
-    for scale, factors in (("shipped", {"classification.": 0.1, "": 1.0}), ("paper", {"": 1.0})):
-        (stage,) = prepared("ct-triage", scale)[0].stages
-        assert {group.prefix: group.lr_factor for group in stage.groups} == factors
-    (stage,) = prepared("ct-triage", "shipped")[0].stages
-    assert stage.groups[0].lr_factor * stage.lr == pytest.approx(1e-4)
-    card = prepared("ct-triage", "shipped")[0].card
+def test_the_shipped_score_is_learned_once_more_alone_and_from_the_beginning() -> None:
+    """Beside moving features its hidden units died (training/recipes/ct_triage.py); the paper's plan has one stage."""
+    assert len(prepared("ct-triage", "paper")[0].stages) == 1
+    recipe, _ = prepared("ct-triage", "shipped")
+    together, score = recipe.stages
+    assert together.trainable == ("",)
+    assert score.trainable == score.anew
     with torch.device("meta"):
-        network = zoo.architectures()[card.architecture].network(**card.arguments)
-    assert any(name.startswith(stage.groups[0].prefix) for name, _ in network.named_parameters())
+        network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
+    names = {name.split(".")[0] for name, _ in network.named_parameters() if name.startswith(score.trainable)}
+    assert names == {"classification"}
