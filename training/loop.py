@@ -104,6 +104,9 @@ class _Fitting:
         self._position = position
         if position.step == 0 and self._stage.init_from is not None:
             take_over(network, self._stage.init_from)
+        if position.step == 0 and self._stage.anew:
+            torch.manual_seed(int(self._seeds(0).generate_state(2)[1]))
+            _begin_anew(network, self._stage.anew)
         self._optimizer = _optimizer(network, self._stage)
         self._teacher = None if self._stage.teacher is None else _copy(network)
         if run.resume and position.step > 0:
@@ -227,6 +230,13 @@ def _set_training(network: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(p.requires_grad for p in own):
             module.eval()
+
+
+def _begin_anew(network: nn.Module, prefixes: tuple[str, ...]) -> None:
+    for name, module in network.named_modules():
+        reset = getattr(module, "reset_parameters", None)
+        if name.startswith(prefixes) and callable(reset):
+            reset()
 
 
 def _copy(network: nn.Module) -> nn.Module:

@@ -71,6 +71,7 @@ class Stage:
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam  # called with parameter groups and lr
     groups: tuple[Group, ...] = (Group(),)
     trainable: tuple[str, ...] = ("",)  # prefixes of names; everything else keeps its value
+    anew: tuple[str, ...] = ()  # prefixes of names of layers that begin with new random weights
     init_from: Path | None = None  # a bundle; tensors of equal name and shape are taken over
     select: str = ""  # the validation score that chooses in this stage, where it is not the recipe's
     validate: Validate | None = None  # where it is not the recipe's

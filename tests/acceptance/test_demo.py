@@ -100,7 +100,7 @@ def test_the_joint_policy_puts_severe_above_identified_above_the_rest(shown: Sho
     """Severe counts whatever the cause; identified counts where there is a score (`triaged.worklist.policy`)."""
     ranks = []
     for item in shown.said["worklist"][1:]:
-        severe = (item["affected_percent"] or 0.0) >= 100 * SETTINGS.severity_threshold
+        severe = item["ct_grade"] not in {None, "CT-0"}  # the percentage is rounded, the grade is not
         identified = (item["covid_probability"] or 0.0) >= SETTINGS.identification_threshold
         assert (item["due_at"] < item["baseline_due_at"]) == (severe or identified), item["study_uid"]
         ranks.append(2 if severe else 1 if identified else 0)

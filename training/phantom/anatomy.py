@@ -37,6 +37,7 @@ RECESS_STEEP, RECESS_MM = 1.0, 8.0  # how fast it closes away from the wall, mm 
 OBLIQUE_MM, OBLIQUE_RISE, OBLIQUE_BOW = -26.0, 0.78, 0.10
 HORIZONTAL_MM, HORIZONTAL_BOW = 10.0, 0.0022
 HILA = (((-50.0, 19.0, -5.0), (15.0, 12.0, 21.0)), ((55.0, 23.0, -8.0), (14.0, 12.0, 20.0)))  # centre, radii
+DOME_MM = 100.0  # from the summit of a dome down to where it is widest
 HEART_MM = -32.0  # height of its middle
 EFFUSION_REACH = 3.2  # height of an effusion by its depth
 
@@ -189,8 +190,17 @@ class Chest:
         """What lies below the diaphragm on one side."""
         b = self.body
         sign, top = (-1.0, b.dome_right_mm) if side == "right" else (1.0, b.dome_left_mm)
-        centre = (sign * 0.42 * b.half_width_mm, -22.0, top - 100.0)
-        return ellipsoid(x, y, z, centre, (0.61 * b.half_width_mm, 1.02 * b.half_depth_mm, 100.0))
+        form = b.domes[0 if side == "right" else 1]
+        centre = (sign * form.aside * b.half_width_mm, form.front_mm, top - DOME_MM)
+        radii = (0.61 * form.wide * b.half_width_mm, 1.02 * form.wide * b.half_depth_mm, DOME_MM)
+        dome = ellipsoid(x, y, z, centre, radii)
+        if form.bulge_mm is None:
+            return dome
+        outward, behind, down = form.bulge_mm
+        wide = form.bulge_wide_mm
+        summit = (centre[0] + sign * outward, centre[1] + behind, top - down - 1.6 * wide)
+        post = np.maximum(z, summit[2])  # below its widest it goes straight down: no lung under an overhang
+        return blend_union(dome, ellipsoid(x, y, post, summit, (wide, wide, 1.6 * wide)), 14.0)
 
     def _lung(self, x: Field, y: Field, z: Field, side: str, cage: Field, dome: Field, core: Field) -> Field:
         outward = x if side == "right" else -x  # positive beyond the midline

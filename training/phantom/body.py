@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from training.phantom.geometry import Point
+
+ELEVATED = 0.10  # of people with other domes: one half of the diaphragm stands high
+HIGHEST_MM = (6.0, 2.0)  # of the right and the left dome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dome:
+    """The form of one half of the diaphragm. Lengths in the millimetres of a standard chest."""
+
+    wide: float = 1.0  # across, by the usual: the wider, the flatter
+    front_mm: float = -22.0  # where its summit lies from front to back
+    aside: float = 0.42  # of the rib cage's half width, from the midline to the summit
+    bulge_mm: Point | None = None  # a second summit: outwards, backwards and down from the first
+    bulge_wide_mm: float = 30.0
+
+    @staticmethod
+    def varied(rng: np.random.Generator, *, flat: bool) -> Dome:
+        """Steep, shallow or flat as over lungs with emphysema; every third lobulated, as slips of muscle make it."""
+        wide = float(rng.uniform(1.2, 1.5) if flat else rng.uniform(0.82, 1.25))
+        front, aside = float(rng.uniform(-42, 6)), float(rng.uniform(0.34, 0.50))
+        bulge = rng.uniform((-30.0, -40.0, 2.0), (34.0, 52.0, 22.0))
+        return Dome(
+            wide=wide,
+            front_mm=front,
+            aside=aside,
+            bulge_mm=(float(bulge[0]), float(bulge[1]), float(bulge[2])) if rng.random() < 0.35 else None,
+            bulge_wide_mm=float(rng.uniform(22, 40)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +58,7 @@ class Body:
     squareness: float = 2.1  # of the rib cage's section: 2 is an ellipse
     table: str = "curved"  # or "flat", or "none"
     clothing: bool = False
+    domes: tuple[Dome, Dome] = (Dome(), Dome())  # right, left
 
     @staticmethod
     def drawn(rng: np.random.Generator) -> Body:
@@ -64,8 +93,8 @@ class Body:
             half_depth_mm=float(rng.uniform(90, 104)),
             apex_mm=float(rng.uniform(100, 114)),
             base_mm=float(rng.uniform(-122, -102)),
-            dome_right_mm=min(right, 6.0),
-            dome_left_mm=min(left, 2.0),
+            dome_right_mm=min(right, HIGHEST_MM[0]),
+            dome_left_mm=min(left, HIGHEST_MM[1]),
             fat_mm=float(np.clip(rng.lognormal(np.log(16.0), 0.6), 5.0, 60.0)),
             heart_mm=float(np.clip(rng.normal(58.0, 7.0), 44.0, 78.0)),
             waviness_mm=float(rng.uniform(1.0, 4.0)),
@@ -77,4 +106,23 @@ class Body:
             squareness=float(rng.uniform(1.9, 2.4)),
             table=str(rng.choice(["curved", "flat", "none"], p=[0.65, 0.25, 0.10])),
             clothing=bool(rng.random() < 0.6),
+        )
+
+    def with_other_domes(self, rng: np.random.Generator, *, flat: bool) -> Body:
+        """The same person with another diaphragm, in one of ten with one half of it raised: palsy, or scarred lung
+        that draws it up. `flat`: low on both sides, as emphysema presses it."""
+        right, left = self.dome_right_mm, self.dome_left_mm
+        lower = float(rng.uniform(6, 24))
+        raised, is_raised, is_right = float(rng.uniform(18, 42)), rng.random() < ELEVATED, rng.random() < 0.6
+        if flat:
+            right, left = right - lower, left - lower
+        elif is_raised and is_right:
+            right += raised
+        elif is_raised:
+            left += raised
+        return replace(
+            self,
+            dome_right_mm=min(right, HIGHEST_MM[0]),
+            dome_left_mm=min(left, HIGHEST_MM[1]),
+            domes=(Dome.varied(rng, flat=flat), Dome.varied(rng, flat=flat)),
         )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from models.volume import PADDING_HU, Volume
 from training.phantom import tubes
 from training.phantom.anatomy import Chest, Lungs
 from training.phantom.body import Body
+from training.phantom.bronchiectasis import Conglomerate, Infected, grow
 from training.phantom.elsewhere import abdomen_hu, head_hu
 from training.phantom.geometry import Coarse, Field, Grid, Mask, tile
 from training.phantom.lobes import Lobe, lobe_distance
@@ -54,6 +57,8 @@ class Phantom:
     parenchyma: Parenchyma = field(default_factory=Parenchyma)
     palette: Palette = field(default_factory=Palette)
     vessels: float = 0.55  # density of the vessel trees; 1 is that of a healthy young lung
+    bronchi: float = 1.0  # their width by that of healthy ones; beyond 1.5 wider than the artery beside: bronchiectasis
+    conglomerates: tuple[Conglomerate, ...] = ()  # infected bronchiectasis
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,10 +112,11 @@ class Patient:
     """A phantom made ready to be scanned, as often as one likes."""
 
     def __init__(self, phantom: Phantom) -> None:
-        streams = np.random.SeedSequence(phantom.seed).spawn(4)
-        body_rng, disease_rng, vessel_rng, texture_rng = (np.random.default_rng(s) for s in streams)
+        streams = np.random.SeedSequence(phantom.seed).spawn(5)
+        body_rng, disease_rng, vessel_rng, texture_rng, infected_rng = (np.random.default_rng(s) for s in streams)
         self.phantom = phantom
         self._vessels, self._bronchi, self._nodules = Tubes.none(), Tubes.none(), Tubes.none()
+        self._infected: Infected | None = None
         if phantom.region is not Region.CHEST:
             return
         body = phantom.body or Body.drawn(body_rng)
@@ -118,9 +124,9 @@ class Patient:
         self._streaks = tile(texture_rng, 9.0, 4.0)
         self._tissue = Tissue(phantom.parenchyma, texture_rng)
         self._disease = Disease(phantom.pathology, disease_rng)
-        self._prepare(vessel_rng)
+        self._prepare(vessel_rng, infected_rng)
 
-    def _prepare(self, rng: np.random.Generator) -> None:
+    def _prepare(self, rng: np.random.Generator, infected_rng: np.random.Generator) -> None:
         grid = replace(FIT_SCAN, centre_lps_mm=(0.0, 0.0, -8.0)).grid()
         lungs = self.chest.lungs(grid)
         self.lung_ml = {side: float((getattr(lungs, side) < 0).sum()) * grid.voxel_ml for side in ("right", "left")}
@@ -134,10 +140,16 @@ class Patient:
                     ends = self._ends(rng, grid, lungs, lobe)
                     tip = TIP_MM * float(rng.uniform(0.95, 1.05))
                     grown.append(tubes.grow(rng, ends, (root[0], root[1], root[2]), tip, WIDEST_MM))
-                seen = grown_with_bronchus(arteries[-1])
-                self._bronchi = Tubes.joined([self._bronchi, tubes.beside(seen, MEDIAL[side], 1.0 + LUMEN + WALL)])
+                wide = self.phantom.bronchi
+                seen = grown_with_bronchus(arteries[-1], wide)
+                apart = 1.0 + (LUMEN + WALL) * wide
+                self._bronchi = Tubes.joined([self._bronchi, tubes.beside(seen, MEDIAL[side], apart)])
         self._vessels = Tubes.joined(arteries + veins)
         self._nodules = _balls(rng, self.phantom.parenchyma)
+        if self.phantom.conglomerates:
+            by_lobe = dict(zip([lobe for lobes in LOBES.values() for lobe in lobes], arteries, strict=True))
+            self._infected = _infected(self.phantom.conglomerates, infected_rng, by_lobe, grid, lungs)
+            self._nodules = Tubes.joined([self._nodules, self._infected.solid])
 
     def _ends(self, rng: np.random.Generator, grid: Grid, lungs: Lungs, lobe: Lobe) -> NDArray[np.float64]:
         """Where the twigs of one lobe end: evenly spread, not quite to the pleura."""
@@ -185,6 +197,8 @@ class Patient:
         coarse, coarser = Coarse(grid, COARSE_MM), Coarse(grid, 2 * COARSE_MM)
         shapes = self.chest.on(coarse.grid)
         lesions = self._disease.on(coarse.grid, shapes.lungs)
+        if self._infected:
+            lesions = self._infected.with_others(lesions, coarse.grid, shapes.lungs)
         return Painter(
             scan=scan,
             grid=grid,
@@ -215,18 +229,46 @@ class Patient:
 
     def _trees(self, scan: Scan, grid: Grid) -> Trees:
         edge, thick = 1.2 * max(scan.pixel_mm), scan.thickness_mm
-        lumina = self._bronchi.widened(LUMEN)
+        wide = self.phantom.bronchi
+        lumina = self._bronchi.widened(LUMEN * wide)
+        walls = self._bronchi.widened((LUMEN + WALL) * wide, WALL_MM * wide)
+        if self._infected:
+            lumina = Tubes.joined([lumina, self._infected.lumina])
+            walls = Tubes.joined([walls, self._infected.walls])
         return Trees(
             vessels=tubes.lay(self._vessels, grid, thick, edge),
-            walls=tubes.lay(self._bronchi.widened(LUMEN + WALL, WALL_MM), grid, thick, edge),
+            walls=tubes.lay(walls, grid, thick, edge),
             lumina=tubes.lay(lumina, grid, thick, edge),
             nodules=tubes.lay(self._nodules, grid, thick, edge) if len(self._nodules.radius_mm) else None,
         )
 
 
-def grown_with_bronchus(arteries: Tubes) -> Tubes:
-    """The arteries that have a visible bronchus beside them."""
-    return arteries.where(arteries.radius_mm >= BRONCHUS_FROM_MM)
+def grown_with_bronchus(arteries: Tubes, wide: float = 1.0) -> Tubes:
+    """The arteries that have a visible bronchus beside them: widened ones are seen farther out."""
+    return arteries.where(arteries.radius_mm >= BRONCHUS_FROM_MM / wide)
+
+
+def _infected(
+    wanted: tuple[Conglomerate, ...],
+    rng: np.random.Generator,
+    arteries: Mapping[Lobe, Tubes],
+    grid: Grid,
+    lungs: Lungs,
+) -> Infected:
+    """Conglomerates grown into the trees of their lobes; `lungs` on `grid` tell how deep a point lies in its lobe."""
+    back = np.linalg.inv(grid.affine_lps)
+    grown = []
+    for one in wanted:
+        distance = lobe_distance(one.lobe, lungs.right, lungs.left, lungs.oblique, lungs.horizontal)
+
+        def depth(points: NDArray[np.float64], distance: Field = distance) -> NDArray[np.float64]:
+            index = points @ back[:3, :3].T + back[:3, 3]
+            return np.asarray(-ndimage.map_coordinates(distance, index.T, order=1, mode="nearest"), np.float64)
+
+        tree = arteries[one.lobe]
+        side = "right" if one.lobe in LOBES["right"] else "left"
+        grown.append(grow(one, rng, tubes.beside(tree, MEDIAL[side], 1.0), depth))
+    return Infected(tuple(grown), rng)
 
 
 def _balls(rng: np.random.Generator, parenchyma: Parenchyma) -> Tubes:

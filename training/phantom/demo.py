@@ -195,7 +195,7 @@ def _write(plan: Plan, index: int, folder: Path, seed: int, acquired_at: datetim
 
 def _patient(plan: Plan, kind: Kind) -> Drawn:
     """The member of the population, with as much pneumonia as the plan wants."""
-    drawn = draw(plan.patient, kind=kind)
+    drawn = draw(plan.patient, kind=kind, all_forms=False)  # they were chosen before there were more
     pathology = drawn.phantom.pathology
     if plan.share is not None:
         pathology = replace(pathology, placed_fraction=plan.share)

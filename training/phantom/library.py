@@ -22,7 +22,7 @@ from training.phantom.descriptors import descriptors
 from training.phantom.population import MAIN, Drawn, Habits, Kind, draw
 
 PIXEL_MM = 2.0  # CT triage, 2.1
-VERSION = 1  # of the generator: a patient drawn by another is drawn anew
+VERSION = 4  # of the generator: a patient drawn by another is drawn anew
 WORKERS = 2
 
 

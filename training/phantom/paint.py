@@ -190,6 +190,9 @@ class Painter:
         edge = np.full(lung.shape, self.edge_mm, np.float32)
         if self.scan.thickness_mm >= 1.0:
             edge += self.scan.thickness_mm * self.coarser.fine(self.slope[k])[box]
+        if self.scan.breath_mm > 0:
+            beyond = np.abs(fine(self.shapes.lungs.dome)) - np.abs(lung)  # 0 where the lung ends at the diaphragm
+            edge += self.scan.breath_mm * np.clip(1.0 - beyond / NEAR_MM, 0.0, 1.0)
         if self.scan.motion_mm > 0:
             near = np.minimum(fine(self.shapes.lungs.soft), np.abs(fine(self.shapes.lungs.dome)))
             swing = self.scan.motion_mm * np.clip(1.0 - near / MOTION_REACH_MM, 0.0, 1.0)

@@ -2,13 +2,14 @@
 
 Sizes and counts of lesions follow the published distributions (DeepSC-COVID, section on lesion findings): COVID-19 has
 4.4 lesions on average and takes 14 % of the lungs, peripheral and basal; community-acquired pneumonia has 1.7 and
-takes 4.4 %, in one lobe or around the hila, half of it consolidated. A quarter of either class is drawn by the other's
-rules, so that no rule of ours tells them apart. Patient, disease and scan are drawn from streams of their own: no
-spacing, kernel or body goes with a class.
+takes 4.4 %, in one lobe or around the hila, half of it consolidated, some with infected bronchiectasis beside it. A
+quarter of either class is drawn by the other's rules, so that no rule of ours tells them apart. Patient, disease and
+scan are drawn from streams of their own: no spacing, kernel or body goes with a class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from training.phantom.anatomy import Chest
 from training.phantom.body import Body
+from training.phantom.bronchiectasis import Conglomerate
 from training.phantom.case import FIT_SCAN, LOBES, Phantom
 from training.phantom.geometry import Point
 from training.phantom.lobes import Lobe, lobe_distance
@@ -31,8 +33,27 @@ Rng = np.random.Generator
 
 CROSSED = 0.25  # of each pneumonia, drawn from the other's distribution
 WHITE_LUNG = 0.05  # of pneumonias: one lung 70 to 100 % opaque
+# Textbooks part community-acquired pneumonia into lobar, interstitial and bronchopneumonia. So much of it is the last:
+# many small patches along the bronchi of a lobe or three.
+ALONG_BRONCHI = 0.3
+# Who has widened bronchi: they go with an infection of theirs. Drawn often in people who are well, they teach that what
+# surrounds a bronchus is no lesion.
+WIDE_INFECTED, WIDE_BRONCHI = 0.5, 0.02
+# Of bronchopneumonias, and of other pneumonias by the rules of CAP: those with groups of infected, widened bronchi.
+CYSTS_ALONG_BRONCHI, CYSTS_ELSEWHERE = 0.5, 0.1
+# Where they lie most often: middle lobe, lingula, lower lobes (the lingula belongs to the left upper lobe).
+CYSTS_IN = {
+    Lobe.RIGHT_MIDDLE: 0.3,
+    Lobe.LEFT_LOWER: 0.25,
+    Lobe.RIGHT_LOWER: 0.2,
+    Lobe.LEFT_UPPER: 0.2,
+    Lobe.RIGHT_UPPER: 0.05,
+}
+OTHER_DOMES, FLATTENED = 0.3, 0.8  # whose diaphragm has a form of its own; of those with emphysema, a flat one
+BREATHING, BREATH_MM = 0.3, (3.0, 10.0)  # of them: who breathes while a slice is taken
 EXPIRED, CONTRAST = 0.10, 0.25
 FIELD_MM = (260.0, 500.0)  # what scanners offer
+CLUSTER_MM = 20.0  # how far the patches of one bronchus lie apart
 LUNG_ML = (800.0, 4500.0)  # each
 TRIES = 12
 SLICES = (24, 33)  # few of many patients teach more than many of few
@@ -149,19 +170,36 @@ class Drawn:
         return LABELS.get(self.kind, Label.OTHER)
 
 
-def draw(seed: int, *, kind: Kind | None = None, habits: Habits = MAIN, slices: int | None = None) -> Drawn:
-    """The `seed`-th patient of a place. Without `kind` one is drawn by its share; `slices` None: 24 to 32."""
+def draw(
+    seed: int, *, kind: Kind | None = None, habits: Habits = MAIN, slices: int | None = None, all_forms: bool = True
+) -> Drawn:
+    """The `seed`-th patient of a place. Without `kind` one is drawn by its share; `slices` None: 24 to 32. Without
+    `all_forms` nobody has a diaphragm of his own or infected bronchiectasis; all else is equal."""
     whole = np.random.SeedSequence([seed, *map(ord, habits.name)])
-    streams = whole.spawn(4)
-    body_rng, kind_rng, disease_rng, scan_rng = (np.random.default_rng(s) for s in streams)
+    # What a later version adds has a stream of its own: who gets none of it remains who he was, voxel by voxel.
+    streams = whole.spawn(7)
+    body_rng, kind_rng, disease_rng, scan_rng, form_rng, dome_rng, cyst_rng = (
+        np.random.default_rng(s) for s in streams
+    )
     if kind is None:
         kind = Kind(kind_rng.choice(list(SHARES), p=list(SHARES.values())))
     expired = bool(body_rng.random() < EXPIRED)
     phantom, room = _person(int(whole.generate_state(1)[0]), body_rng, habits, expired=expired)
+    if all_forms:
+        phantom, room = _with_domes(phantom, room, dome_rng)
     crossed = kind in (Kind.COVID, Kind.CAP) and bool(disease_rng.random() < CROSSED)
     white = kind in (Kind.COVID, Kind.CAP) and bool(disease_rng.random() < WHITE_LUNG)
-    phantom = _ill(phantom, kind, room, disease_rng, habits, crossed=crossed, white=white)
+    along_bronchi = bool(form_rng.random() < ALONG_BRONCHI)
+    rules = covid if (kind is Kind.COVID) != crossed else bronchopneumonia if along_bronchi else cap
+    infected = rules is bronchopneumonia and kind in (Kind.COVID, Kind.CAP)
+    if form_rng.random() < (WIDE_INFECTED if infected else WIDE_BRONCHI):
+        phantom = replace(phantom, bronchi=float(form_rng.uniform(1.3, 2.4)))
+    phantom = _ill(phantom, kind, room, disease_rng, habits, rules=rules, white=white)
+    if all_forms and kind in (Kind.COVID, Kind.CAP) and rules is not covid and not white:
+        phantom = _with_cysts(phantom, room, cyst_rng, along_bronchi=infected)
     scan = _scan(phantom, scan_rng, habits, slices, motion=kind is Kind.MOTION)
+    if phantom.body and phantom.body.domes != Body().domes and dome_rng.random() < BREATHING:
+        scan = replace(scan, breath_mm=float(dome_rng.uniform(*BREATH_MM)))
     return Drawn(seed=seed, kind=kind, phantom=phantom, scan=scan, crossed=crossed, white_lung=white)
 
 
@@ -237,11 +275,66 @@ def room_of(phantom: Phantom) -> tuple[Room, float, float]:
     return room, min(volumes), max(volumes)
 
 
-def _ill(phantom: Phantom, kind: Kind, room: Room, rng: Rng, habits: Habits, *, crossed: bool, white: bool) -> Phantom:
-    """The same person with what is wrong with him."""
+def _with_domes(phantom: Phantom, room: Room, rng: Rng) -> tuple[Phantom, Room]:
+    """Some with another diaphragm, unless it would leave lungs of no human size. It goes with emphysema, which anybody
+    may have, and with no kind of disease."""
+    body = phantom.body or Body()
+    flat = bool(rng.random() < FLATTENED) and phantom.parenchyma.emphysema > 0
+    if not flat and rng.random() >= OTHER_DOMES:
+        return phantom, room
+    for _ in range(TRIES // 4):
+        other = replace(phantom, body=body.with_other_domes(rng, flat=flat))
+        there, smallest, largest = room_of(other)
+        if LUNG_ML[0] <= smallest and largest <= LUNG_ML[1]:
+            return other, there
+    return phantom, room
+
+
+def _with_cysts(phantom: Phantom, room: Room, rng: Rng, *, along_bronchi: bool) -> Phantom:
+    """Some pneumonias with one to three lobes in which infected bronchiectasis has run together."""
+    if rng.random() >= (CYSTS_ALONG_BRONCHI if along_bronchi else CYSTS_ELSEWHERE):
+        return phantom
+    share = np.array([CYSTS_IN[lobe] for lobe, _ in room.lobes])
+    count = min(int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15])), len(room.lobes))
+    found: list[Conglomerate] = []
+    for index in rng.choice(len(room.lobes), size=count, replace=False, p=share / share.sum()):
+        found += [_conglomerate(room, int(index), rng) for _ in range(int(rng.integers(1, 3)))]
+    return replace(phantom, conglomerates=tuple(found))
+
+
+def _conglomerate(room: Room, index: int, rng: Rng) -> Conglomerate:
+    lobe, there = room.lobes[index]
+    away = np.linalg.norm(room.points - np.asarray(room.hila["right" if lobe.startswith("right") else "left"]), axis=1)
+    weight = there * np.exp(-np.abs(away - 50.0) / 15.0) * (room.depth_mm > 8.0)
+    if lobe is Lobe.LEFT_UPPER:
+        weight = weight * np.exp(-room.points[:, 2] / 15.0)  # the lingula
+    return Conglomerate(
+        centre_lps_mm=room.choose(rng, weight + 1e-12 * there),
+        lobe=lobe,
+        reach_mm=float(rng.uniform(14, 34)),
+        wall_mm=float(rng.uniform(1.3, 3.2)),
+        cystic=float(rng.uniform(0.1, 0.9)),
+        plugged=float(rng.uniform(0.05, 0.5)),
+        consolidated=float(rng.uniform(0.0, 0.95)),
+        fingers=int(rng.integers(0, 13)),
+        buds=int(rng.integers(0, 90)) if rng.random() < 0.8 else 0,
+        added_hu=float(rng.uniform(150, 420)),
+    )
+
+
+def _ill(
+    phantom: Phantom,
+    kind: Kind,
+    room: Room,
+    rng: Rng,
+    habits: Habits,
+    *,
+    rules: Callable[[Room, Rng, Habits], Pathology],
+    white: bool,
+) -> Phantom:
+    """The same person with what is wrong with him; `rules` are for pneumonias."""
     if kind in (Kind.COVID, Kind.CAP):
-        peripheral = (kind is Kind.COVID) != crossed
-        pathology = covid(room, rng, habits) if peripheral else cap(room, rng, habits)
+        pathology = rules(room, rng, habits)
         if white:
             side = "right" if rng.random() < 0.5 else "left"
             pathology = replace(
@@ -310,6 +403,38 @@ def cap(room: Room, rng: Rng, habits: Habits) -> Pathology:
             )
         )
     return Pathology(consolidation_hu=float(rng.uniform(-30, 60)), placed=tuple(lesions), placed_fraction=fraction)
+
+
+def bronchopneumonia(room: Room, rng: Rng, habits: Habits) -> Pathology:
+    """Clusters of small patches about the bronchi of one to three lobes, of every density, that run together."""
+    count = int(rng.integers(1, 4))
+    chosen = rng.choice(len(room.lobes), size=min(count, len(room.lobes)), replace=False)
+    lesions: list[Lesion] = []
+    for index in chosen:
+        lobe, there = room.lobes[index]
+        hilum = np.asarray(room.hila["right" if lobe.startswith("right") else "left"])
+        away = np.linalg.norm(room.points - hilum, axis=1)
+        for _ in range(int(rng.integers(1, 4))):
+            centre = np.asarray(room.choose(rng, there * np.exp(-np.abs(away - 45.0) / 25.0) + 1e-12 * there))
+            near = there * np.exp(-((np.linalg.norm(room.points - centre, axis=1) / CLUSTER_MM) ** 2))
+            lesions += [_small(room.choose(rng, near), rng, habits) for _ in range(int(rng.integers(3, 11)))]
+    return Pathology(
+        ground_glass_hu=float(rng.uniform(120, 400)),
+        consolidation_hu=float(rng.uniform(-60, 60)),
+        placed=tuple(lesions),
+        placed_fraction=float(np.clip(rng.lognormal(np.log(0.022), 0.8), 0.003, 0.3)),
+    )
+
+
+def _small(centre: Point, rng: Rng, habits: Habits) -> Lesion:
+    return Lesion(
+        centre_lps_mm=centre,
+        radii_mm=_point(float(rng.lognormal(0.0, 0.35)) * 9.0 * rng.uniform(0.7, 1.4, 3)),
+        core=float(rng.uniform(0.3, 0.95)) if rng.random() < 0.65 else 0.0,
+        added_hu=float(rng.uniform(100, 450)),
+        edge_mm=float(rng.uniform(habits.edge_mm[0], 0.5 * sum(habits.edge_mm))),
+        ragged_mm=float(rng.uniform(1, 5)),
+    )
 
 
 def _other(tissue: Parenchyma, kind: Kind, room: Room, rng: Rng) -> Parenchyma:

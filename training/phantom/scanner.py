@@ -54,6 +54,7 @@ class Scan:
     circle: bool = False  # nothing is measured outside the scan circle
     padding_declared: bool = True  # outside it -2000 with PixelPaddingValue, or plainly -1024
     motion_mm: float = 0.0  # of heart and diaphragm while a slice is taken
+    breath_mm: float = 0.0  # of the diaphragm meanwhile, as far up as down: its middle is what the truth says
     streaks_hu: float = 0.0  # along rows that cross both shoulders
 
     def grid(self) -> Grid:

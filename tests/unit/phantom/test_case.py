@@ -134,6 +134,16 @@ def test_outside_the_circle_nothing_is_measured() -> None:
     assert (hu[:, SMALL.rows // 2, SMALL.columns // 2] > PADDING_HU).all()
 
 
+def test_breathing_blurs_the_diaphragm_and_moves_no_border(normal: Rendered) -> None:
+    breathing = Patient(Phantom(seed=2)).scan(replace(SMALL, breath_mm=9.0))
+    assert np.array_equal(breathing.truth.right_lung, normal.truth.right_lung)
+    assert np.array_equal(breathing.truth.left_lung, normal.truth.left_lung)
+    between = [((shown.volume.hu > -600) & (shown.volume.hu < -200)).sum() for shown in (normal, breathing)]
+    assert between[1] > 1.1 * between[0]
+    aired = [(shown.volume.hu[shown.truth.right_lung] < -400).mean() for shown in (normal, breathing)]
+    assert aired[1] == pytest.approx(aired[0], abs=0.02)
+
+
 def test_sharp_kernel_is_noisier_than_soft() -> None:
     patient = Patient(Phantom(seed=3))
     corner = np.s_[:, :8, :8]

@@ -8,11 +8,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from training.phantom.body import Body
 from training.phantom.case import Patient, Rendered
 from training.phantom.descriptors import descriptors
-from training.phantom.population import LUNG_ML, MAIN, SHIFTED, Drawn, Kind, Label, cap, covid, draw, room_of
+from training.phantom.population import (
+    LUNG_ML,
+    MAIN,
+    SHIFTED,
+    Drawn,
+    Kind,
+    Label,
+    bronchopneumonia,
+    cap,
+    covid,
+    draw,
+    room_of,
+)
 from training.phantom.scanner import Scan
 
+VERSION_3 = (
+    (0, "normal", 0, 0.0, 1.0),
+    (3, "covid", 23, 0.014334, 1.464443),
+    (5, "cap", 1, 0.065717, 1.0),
+    (11, "cap", 7, 0.004, 1.0),
+    (77, "cap", 8, 0.026571, 1.441482),
+)
 SMALL = Scan(slices=26, rows=96, columns=120, slice_mm=11.0, thickness_mm=2.0, pixel_mm=(4.0, 4.0))
 
 
@@ -108,6 +128,72 @@ def test_placed_lesions_grow_to_the_fraction_asked_for() -> None:
         truth = _small(drawn).truth
         lesions = truth.right_lesion_ml + truth.left_lesion_ml
         assert lesions / (truth.right_ml + truth.left_ml) == pytest.approx(_wanted(drawn), rel=0.25)
+
+
+def test_bronchopneumonia_lies_in_clusters_of_small_patches_in_few_lobes() -> None:
+    room, _, _ = room_of(draw(1).phantom)
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        found = bronchopneumonia(room, rng, MAIN).placed
+        assert len(found) >= 3
+        assert max(max(lesion.radii_mm) for lesion in found) < 60.0
+        centres = np.array([lesion.centre_lps_mm for lesion in found])
+        apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)
+        nearest = np.sort(apart, axis=1)[:, 1]
+        assert np.median(nearest) < 25.0
+
+
+def test_some_pneumonias_follow_the_bronchi_and_those_are_often_wide(many: list[Drawn]) -> None:
+    caps = [d for d in many if d.kind is Kind.CAP and not d.crossed]
+    along = [d for d in caps if len(d.phantom.pathology.placed) > 12]
+    assert along
+    assert any(d.phantom.bronchi > 1.0 for d in along)
+    with_cysts = [d for d in many if d.phantom.conglomerates]
+    assert 0 < len(with_cysts) < 0.15 * len(many)
+    assert all(d.kind in (Kind.COVID, Kind.CAP) for d in with_cysts)
+    well = [d for d in many if d.label is Label.NORMAL]
+    assert sum(d.phantom.bronchi > 1.0 for d in well) < 0.1 * len(well)
+
+
+def test_what_version_4_added_leaves_everybody_else_as_he_was(many: list[Drawn]) -> None:
+    """New forms come from streams of their own, so that a library drawn before needs only the others drawn anew."""
+    changed = 0
+    for drawn in many[:32]:
+        before = draw(drawn.seed, all_forms=False)
+        body = drawn.phantom.body
+        assert body is not None
+        has_new = body.domes != Body().domes or bool(drawn.phantom.conglomerates)
+        assert (drawn == before) is not has_new
+        assert (drawn.kind, drawn.crossed, drawn.white_lung) == (before.kind, before.crossed, before.white_lung)
+        assert drawn.phantom.seed == before.phantom.seed
+        assert replace(drawn.scan, breath_mm=0.0) == before.scan
+        changed += has_new
+    assert 0.2 < changed / 32 < 0.6
+
+
+def test_without_the_new_forms_patients_are_those_of_version_3() -> None:
+    """Numbers that version 3 drew: seed, kind, lesions, their fraction, width of the bronchi."""
+    for seed, *expected in VERSION_3:
+        found = draw(seed, all_forms=False)
+        p = found.phantom
+        fraction = round(p.pathology.placed_fraction or 0.0, 6)
+        assert [found.kind.value, len(p.pathology.placed), fraction, round(p.bronchi, 6)] == expected
+
+
+def test_domes_stand_high_and_low_steep_and_flat_and_lungs_keep_a_human_size(many: list[Drawn]) -> None:
+    bodies = [d.phantom.body for d in many if d.phantom.body is not None and d.phantom.body.domes != Body().domes]
+    assert 0.2 < len(bodies) / len(many) < 0.45
+    wide = [dome.wide for b in bodies for dome in b.domes]
+    assert min(wide) < 0.95
+    assert max(wide) > 1.2
+    assert any(dome.bulge_mm for b in bodies for dome in b.domes)
+    flat = [d.phantom for d in many if d.phantom.body is not None and d.phantom.body.domes[0].wide > 1.25]
+    assert flat
+    assert all(p.parenchyma.emphysema > 0 for p in flat)
+    for b in bodies[:3]:
+        _, smallest, largest = room_of(replace(many[0].phantom, body=b))
+        assert 0.8 * LUNG_ML[0] < smallest
+        assert largest < 1.2 * LUNG_ML[1]
 
 
 def test_covid_has_more_lesions_than_cap_and_takes_more_of_the_lungs() -> None:

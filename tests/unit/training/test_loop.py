@@ -155,6 +155,22 @@ def test_what_is_not_trainable_stays_as_it_is_batch_norm_included(tmp_path: Path
     assert changed == {"head.weight", "head.bias"}
 
 
+def test_a_layer_that_begins_anew_does_so_once_and_as_often_as_one_likes_in_the_same_way(tmp_path: Path) -> None:
+    """From what the first stage left of it the second could not learn: its rate is 0."""
+    second = replace(STAGE, name="second", steps=8, anew=("head",), trainable=("head",), lr=0.0)
+    both = replace(RECIPE, stages=(STAGE, second))
+    alone, whole = weights(RECIPE, Run(folder=tmp_path / "alone")), weights(both, Run(folder=tmp_path / "whole"))
+    changed = {name for name in whole if not torch.equal(whole[name], alone[name])}
+    assert changed == {"head.weight", "head.bias"}
+    learning = replace(both, stages=(STAGE, replace(second, lr=0.05)))
+    stopped = Run(folder=tmp_path / "stopped", stop=after(14))
+    torch.manual_seed(RECIPE.seed)
+    assert not fit(learning, Net(), Noise(), stopped).finished
+    resumed = weights(learning, replace(stopped, resume=True, stop=lambda: False))
+    assert same(resumed, weights(learning, Run(folder=tmp_path / "unstopped")))
+    assert not torch.equal(resumed["head.weight"], whole["head.weight"])
+
+
 def test_groups_have_their_own_rate(tmp_path: Path) -> None:
     still = (Group(prefix="body", lr_factor=0.0), Group())
     found = weights(replace(RECIPE, stages=(replace(STAGE, groups=still),)), Run(folder=tmp_path))
