@@ -114,12 +114,15 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A comparison: its tables, and in words what every row is given at the scale small."""
+    """A comparison: its tables, and in words what every row is given at the scale small. `surfaces`: a column asks for
+    their distances, which take longer than most networks. `pictures`: a case is one slice, not a whole study."""
 
     name: str
     title: str
     sections: tuple[Section, ...]
     budget: str
+    surfaces: bool = False
+    pictures: bool = False
 
     @property
     def rows(self) -> tuple[Row, ...]:

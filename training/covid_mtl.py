@@ -73,7 +73,7 @@ class SingleTask(Plan):
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
     "small": Plan(
-        steps=500,
+        steps=100,
         volumes=4,
         slices=64,
         plane=80,
@@ -83,14 +83,15 @@ SCALES: Mapping[str, Plan] = {
         validation_cases=40,
     ),
     "tiny": Plan(
-        steps=12,
+        steps=18,
         volumes=4,
+        lr=3e-3,
         augment=False,
         slices=16,
         plane=40,
         slice_mm=12.5,
         pixel_mm=6.25,
-        validate_every=12,
+        validate_every=18,
         validation_cases=4,
         by_heart=True,
     ),

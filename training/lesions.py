@@ -47,8 +47,8 @@ class SlicePlan(BoxPlan):
 
 SLICE_SCALES: Mapping[str, SlicePlan] = {
     "paper": SlicePlan(),
-    "small": SlicePlan(**{**SMALL, "steps": 600, "slices": 32, "lr": 1e-3, "plane": 128}),
-    "tiny": SlicePlan(steps=12, slices=4, lr=0.1, plane=64, by_heart=True, validate_every=12, validation_cases=4),
+    "small": SlicePlan(**{**SMALL, "steps": 200, "slices": 32, "lr": 1e-3, "plane": 128}),
+    "tiny": SlicePlan(steps=24, slices=4, lr=0.05, plane=64, by_heart=True, validate_every=24, validation_cases=4),
 }
 
 

@@ -105,7 +105,7 @@ def run(study: Study, data: StudyData, settings: Settings, hears: Hears | None =
     """Carry out what is missing and sum up. Raises CannotStudy on a row that there is not, DataError on data that are
     none, UnknownModel or BundleError where the lungs cannot be found."""
     _require_rows(study, settings.rows)
-    carried = _Carrying(data, settings, hears or Hears())
+    carried = _Carrying(study, data, settings, hears or Hears())
     said: dict[str, dict[str, Said]] = {name: {} for name in SETS}
     # The others last: what is trained for one row may be theirs too.
     asked = [row for row in study.rows if not settings.rows or row.key in settings.rows]
@@ -124,7 +124,7 @@ def run(study: Study, data: StudyData, settings: Settings, hears: Hears | None =
 class _Carrying:
     """One run of a study."""
 
-    def __init__(self, data: StudyData, settings: Settings, hears: Hears) -> None:
+    def __init__(self, study: Study, data: StudyData, settings: Settings, hears: Hears) -> None:
         self._data, self._settings, self._hears = data, settings, hears
         self._doing = ""
         self._workshop = Workshop(
@@ -146,7 +146,8 @@ class _Carrying:
                 self._lungs,
                 settings.out / MEASUREMENTS,
                 device=settings.device,
-                surfaces=surfaces.is_available(),
+                surfaces=study.surfaces and surfaces.is_available(),
+                pictures=study.pictures,
             )
             self._cases[name] = self._judgements[name].everyone()
 

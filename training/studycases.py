@@ -1,15 +1,15 @@
 """What a model that serves says of the cases of a study: measured once, and again where anything differs.
 
-Every row is given the same lungs, found by one model; what is compared is what is made of them. Time is that of the
-triage model alone.
+Every row is given the same lungs, found by one model in the whole volume; what is compared is what is made of them.
+Time is that of the triage model alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -39,20 +39,31 @@ class Seen:
 
 class Judgement:
     """One set of cases, read with the lungs of one model; `keep` is the folder of everything that is measured.
-    `surfaces`: with their distances (needs MONAI). Raises UnknownModel, BundleError."""
+    `surfaces`: with their distances (needs MONAI). `pictures`: of each case one slice. Raises UnknownModel,
+    BundleError."""
 
-    def __init__(self, cases: CaseSet, lungs: str, keep: Path, *, device: str = "cpu", surfaces: bool = True) -> None:
+    def __init__(
+        self,
+        cases: CaseSet,
+        lungs: str,
+        keep: Path,
+        *,
+        device: str = "cpu",
+        surfaces: bool = True,
+        pictures: bool = False,
+    ) -> None:
         self.cases = cases
-        self._keep, self._device, self._surfaces = keep, device, surfaces
+        self._keep, self._device, self._surfaces, self._pictures = keep, device, surfaces, pictures
         self._lungs = resolve(lungs, "lungs", device)
         card = self._lungs.card
-        self._origin = f"{cases.digest} {card.name} {card.sha256} {code()} {VERSION} {device} {surfaces}"
+        self._origin = f"{cases.digest} {card.name} {card.sha256} {code()} {VERSION} {device}"
 
     def everyone(self) -> list[Case]:
         """The cases without their volumes."""
-        path = self._keep / self._digest("cases") / "cases.json"
+        path = self._keep / self._digest("cases", str(self._pictures)) / "cases.json"
         if not path.is_file():
-            _write(path, json.dumps([asdict(remaining(seen.case)) for seen in self._seen()]))
+            cases = (self._one(number).case for number in range(len(self.cases)))
+            _write(path, json.dumps([asdict(remaining(case)) for case in cases]))
         return [Case(**said) for said in json.loads(path.read_text(encoding="utf-8"))]
 
     def of(
@@ -62,7 +73,8 @@ class Judgement:
         seen them all. Raises UnknownModel, BundleError."""
         predictor = resolve(model, "triage", self._device)
         card = predictor.card
-        folder = self._keep / self._digest("measured", card.name, card.version, card.sha256)
+        how = (str(self._surfaces), str(self._pictures))
+        folder = self._keep / self._digest("measured", card.name, card.version, card.sha256, *how)
         found: list[Measured] = []
         for number in range(len(self.cases)):
             path = folder / f"{number:05}.json"
@@ -79,10 +91,11 @@ class Judgement:
         said = json.dumps([self._origin, *what])
         return f"{self.cases.name}-{what[0]}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
-    def _seen(self) -> Iterator[Seen]:
-        return (self._one(number) for number in range(len(self.cases)))
-
     def _one(self, number: int) -> Seen:
+        whole = self._whole(number)
+        return picture(whole) if self._pictures else whole
+
+    def _whole(self, number: int) -> Seen:
         """Drawn from its library and given its lungs once."""
         path = self._keep / self._digest("seen") / f"{number:05}.npz"
         seen = _read(path)
@@ -98,13 +111,34 @@ class Judgement:
             return
 
         def known(volume: Volume, lungs: NDArray[np.bool_], grid_mm: float) -> Mapping[str, float]:
-            path = self._keep / self._digest("features", f"{grid_mm:g}") / f"{number:05}.json"
+            path = self._keep / self._digest("features", f"{grid_mm:g}", str(self._pictures)) / f"{number:05}.json"
             if not path.is_file():
                 _write(path, json.dumps(of_volume(volume, lungs, grid_mm)))
             features: Mapping[str, float] = json.loads(path.read_text(encoding="utf-8"))
             return features
 
         predictor.measure = known
+
+
+def picture(seen: Seen) -> Seen:
+    """The one slice that shows most of the lesions, or of the lungs where there are none."""
+    case = seen.case
+    assert case.labels is not None
+    assert case.lesions is not None
+    shown = case.lesions if case.lesions.any() else case.labels > 0
+    first = int(shown.sum(axis=(1, 2)).argmax())
+    one = slice(first, first + 1)
+    affine_lps = case.volume.affine_lps.copy()
+    affine_lps[:3, 3] += first * affine_lps[:3, 0]
+    return Seen(
+        case=replace(
+            case,
+            volume=Volume(hu=case.volume.hu[one], affine_lps=affine_lps),
+            labels=case.labels[one],
+            lesions=case.lesions[one],
+        ),
+        lungs=replace(seen.lungs, labels=seen.lungs.labels[one]),
+    )
 
 
 def measured(predictor: TriagePredictor, seen: Seen, *, surfaces: bool) -> Measured:

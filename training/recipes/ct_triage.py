@@ -74,7 +74,7 @@ _SMALL = replace(
     _SHIPPED,
     levels=7,
     pyramid_hidden=1024,
-    steps=600,
+    steps=200,
     score_steps=0,
     series=2,
     pixel_mm=SMALL_MM,

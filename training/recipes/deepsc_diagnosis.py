@@ -7,7 +7,7 @@ from training import deepsc
 from training.deepsc import Plan
 from training.recipe import Recipe
 
-SCALES = deepsc.scales(Plan, small={"steps": 600}, tiny={})
+SCALES = deepsc.scales(Plan, small={}, tiny={})
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:

@@ -7,7 +7,7 @@ from training import deepsc
 from training.deepsc import LesionPlan
 from training.recipe import Recipe
 
-SCALES = deepsc.scales(LesionPlan, small={"steps": 600}, tiny={"steps": 14, "lr": 1e-2, "validate_every": 14})
+SCALES = deepsc.scales(LesionPlan, small={}, tiny={"steps": 14, "lr": 1e-2, "validate_every": 14})
 
 
 def recipe(scale: str, plan: LesionPlan) -> Recipe:

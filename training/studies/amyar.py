@@ -1,7 +1,7 @@
 """Amyar et al., table 2: three tasks together, two of them, and one alone.
 
-The paper's cases are single pictures; here they are whole studies, whose score is that of their highest tenth of slices
-and whose Dice is of the whole. A study's "256" and "512" are the scale's plane and twice that.
+As in the paper, a case is a single picture: the slice of a patient that shows most of the lesions, or of the lungs
+where there are none. A row's "256" and "512" are the scale's plane and twice that.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ TWICE = {"tiny": ("plane=128",), "small": ("plane=256",)}  # the planes of the s
 STUDY = Study(
     name="amyar",
     title="Amyar et al.",
-    budget="every network sees 2,400 slices: 600 batches of 4",
+    budget="every network sees 400 slices: 100 batches of 4",
+    pictures=True,
     sections=(
         Section(
             title=reported.AMYAR[0].title,
             paper=reported.AMYAR[0],
-            note="Cases are whole studies, not single pictures; rows called 256 and 512 have the plane of the scale "
-            "and twice that.",
+            note="A case is one slice of a patient, that with most of the lesions, or of the lungs where there are "
+            "none; rows called 256 and 512 have the plane of the scale and twice that.",
             columns=(
                 Column(name="Dice %", metric=lesion_dice(covid_with_lesions), scale=100, digits=2),
                 Column(name="accuracy", metric=decision("accuracy"), digits=2),

@@ -59,7 +59,7 @@ _SEVERITY_SPREAD = Column(name="AUC sd", metric=of_task("severity", area_spread)
 STUDY = Study(
     name="covid-mtl",
     title="COVID-MTL",
-    budget="every network sees 2,000 volumes: 500 batches of 4, the transfer's new layer 1,200 more",
+    budget="every network sees 400 volumes: 100 batches of 4, the transfer's new layer 240 more",
     sections=(
         Section(
             title=reported.DIAGNOSIS.title,

@@ -21,12 +21,7 @@ from training.columns import (
 from training.comparison import Column, Row, Section, Study, Training
 
 SEGMENTATION, DIAGNOSIS, SCALES = reported.DEEPSC
-# 1,200 scans for every row: where a network sees slices, 16 of each.
-SLICES = {"small": ("steps=1200",)}
-VOLUMES = {"small": ("steps=600",)}
-SERIES = {"small": ("series=2",)}
-PICTURES = {"small": ("slices=32",)}
-UNETPP = Training(recipe="unetpp", at=SLICES)
+UNETPP = Training(recipe="unetpp")
 DEEPSC = Training(recipe="deepsc")
 FULL = Row(name="DeepSC-COVID", parts={"": DEEPSC}, headline=True)
 
@@ -83,7 +78,8 @@ def _changed(name: str, change: str) -> Row:
 STUDY = Study(
     name="deepsc",
     title="DeepSC-COVID",
-    budget="every network sees 1,200 scans, by 16 slices each where it sees slices",
+    budget="every network sees 300 scans, by 8 slices each where it sees slices",
+    surfaces=True,
     sections=(
         Section(
             title=SEGMENTATION.title,
@@ -93,9 +89,9 @@ STUDY = Study(
             rows=(
                 Row(name="U-Net++ L1", parts={"": replace(UNETPP, bundle="bundle-unetpp-l1")}),
                 Row(name="U-Net++ L4", parts={"": UNETPP}),
-                Row(name="DenseVNet", parts={"": Training(recipe="densevnet", at=VOLUMES)}),
-                Row(name="COPLE-Net", parts={"": Training(recipe="coplenet", at=SLICES)}, headline=True),
-                Row(name="FSS-2019-nCov", parts={"": Training(recipe="fss", at=SLICES)}),
+                Row(name="DenseVNet", parts={"": Training(recipe="densevnet")}),
+                Row(name="COPLE-Net", parts={"": Training(recipe="coplenet")}, headline=True),
+                Row(name="FSS-2019-nCov", parts={"": Training(recipe="fss")}),
                 Row(name="DeepSC w/o Cls.", parts={"": Training(recipe="deepsc-lesions")}, headline=True),
                 FULL,
             ),
@@ -107,10 +103,10 @@ STUDY = Study(
             "bootstrap; networks begin with random weights.",
             columns=(_TIME, *_CLASSES),
             rows=(
-                Row(name="ResNet-50", parts={"": Training(recipe="resnet50", at=PICTURES)}),
+                Row(name="ResNet-50", parts={"": Training(recipe="resnet50")}),
                 Row(name="3D ResNet-50", parts={"": Training(recipe="resnet50-3d")}),
-                Row(name="COVNet", parts={"": Training(recipe="covnet", at=SERIES)}),
-                Row(name="DeCoVNet", parts={"": Training(recipe="decovnet", at=SERIES)}, headline=True),
+                Row(name="COVNet", parts={"": Training(recipe="covnet")}),
+                Row(name="DeCoVNet", parts={"": Training(recipe="decovnet")}, headline=True),
                 Row(name="DeepSC w/o Seg.", parts={"": Training(recipe="deepsc-diagnosis")}, headline=True),
                 FULL,
             ),

@@ -19,7 +19,7 @@ from training.datasets import ictcf
 from training.datasets.drawn_features import features_of
 from training.datasets.stored import INDEX, TRAIN, VALIDATION, DataError, StoredLibrary
 from training.measure import Case, classes_of
-from training.studycases import Judgement, Seen, measured
+from training.studycases import Judgement, Seen, measured, picture
 from training.studydata import TEST, CaseSet, StudyData, drawn
 from training.studyreference import reference
 from training.studyrows import Workshop
@@ -42,10 +42,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     return made
 
 
-def judgement(data: StudyData, keep: Path, libraries: int = 3) -> Judgement:
+def judgement(
+    data: StudyData, keep: Path, libraries: int = 3, *, surfaces: bool = False, pictures: bool = False
+) -> Judgement:
     cases = data.cases(TEST)
     some = CaseSet(name=cases.name, libraries=cases.libraries[:libraries])
-    return Judgement(some, "classical-lungs", keep, surfaces=False)
+    return Judgement(some, "classical-lungs", keep, surfaces=surfaces, pictures=pictures)
 
 
 def test_features_of_the_phantoms_are_a_table_that_forests_are_fitted_on(data: StudyData) -> None:
@@ -99,6 +101,53 @@ def test_every_row_reads_the_same_lungs(data: StudyData, tmp_path: Path) -> None
     assert str(again.of("thresholding")) == str(found), "text, for no number equals itself"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")} == kept
     assert judgement(data, tmp_path / "other").of("thresholding", stop=lambda: True) is None
+
+
+def test_a_picture_is_the_slice_that_shows_most(data: StudyData) -> None:
+    for number in range(len(data.cases(TEST))):
+        case = data.cases(TEST)[number]
+        assert case.labels is not None
+        assert case.lesions is not None
+        one = picture(Seen(case=case, lungs=LungMasks(labels=case.labels, sides_by_size=False)))
+        assert one.case.labels is not None
+        assert one.case.lesions is not None
+        for whole, slice_of_it in ((case.lesions, one.case.lesions), (case.labels > 0, one.case.labels > 0)):
+            assert slice_of_it.sum() == whole.sum(axis=(1, 2)).max()
+            if whole.any():
+                break
+        assert one.lungs.labels.shape == one.case.volume.shape == (1, *case.volume.shape[1:])
+        here = one.case.volume.affine_lps @ (0, 5, 6, 1)
+        first = int(np.flatnonzero([np.array_equal(s, one.case.volume.hu[0]) for s in case.volume.hu])[0])
+        assert np.allclose(here, case.volume.affine_lps @ (first, 5, 6, 1))
+        assert (one.case.kind, one.case.groups) == (case.kind, case.groups)
+
+
+def test_pictures_are_measured_beside_whole_studies_with_the_same_lungs(data: StudyData, tmp_path: Path) -> None:
+    whole = judgement(data, tmp_path)
+    lesions = [case.lesion_ml for case in whole.everyone()]
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+    cut = judgement(data, tmp_path, pictures=True)
+    assert all(0.0 < few <= much or few == much == 0.0 for few, much in zip(_ml(cut), lesions, strict=True))
+    assert sum(_ml(cut)) < sum(lesions)
+    found, of_whole = cut.of("thresholding"), whole.of("thresholding")
+    assert found is not None
+    assert of_whole is not None
+    assert [m.lung_dice for m in found] != [m.lung_dice for m in of_whole]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")} == kept
+
+
+def test_surfaces_are_measured_where_they_are_asked_for(data: StudyData, tmp_path: Path) -> None:
+    pytest.importorskip("monai", reason="MONAI comes with the train extra")
+    without = judgement(data, tmp_path, libraries=1).of("thresholding")
+    found = judgement(data, tmp_path, libraries=1, surfaces=True).of("thresholding")
+    assert without is not None
+    assert found is not None
+    assert "lesion_nsd_3mm" not in without[0].masks
+    assert 0.0 <= found[0].masks["lesion_nsd_3mm"] <= 1.0
+
+
+def _ml(judged: Judgement) -> list[float]:
+    return [case.lesion_ml for case in judged.everyone()]
 
 
 def test_a_case_without_lungs_is_refused_and_has_found_nothing(data: StudyData) -> None:
