@@ -78,7 +78,7 @@ def _changed(name: str, change: str) -> Row:
 STUDY = Study(
     name="deepsc",
     title="DeepSC-COVID",
-    budget="every network sees 300 scans, by 8 slices each where it sees slices",
+    budget="every network sees 300 scans; one that sees single slices, 8 of each",
     surfaces=True,
     sections=(
         Section(

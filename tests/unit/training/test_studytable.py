@@ -161,22 +161,20 @@ def test_every_study_names_rows_and_columns_of_the_paper_and_recipes_that_exist(
                         assert "seed" in plan
 
 
-UNITS = {"series": 16, "scans": 16, "volumes": 16, "boxes": 32, "slices": 1}  # slices of each sample
-
-
 @pytest.mark.parametrize(
-    ("name", "slices"), [("ct-triage", 19_200), ("amyar", 2_400), ("deepsc", 19_200), ("covid-mtl", 32_000)]
+    ("name", "scans", "slices"), [("ct-triage", 400, 16), ("amyar", 400, 1), ("deepsc", 300, 8), ("covid-mtl", 400, 16)]
 )
-def test_every_row_sees_as_much(name: str, slices: int) -> None:
-    """A series, a scan and a volume count as 16 slices, a box as its 32; the transfer's second stage comes on top."""
+def test_every_row_sees_as_much(name: str, scans: int, slices: int) -> None:
+    """So many scans, or so many slices of each; a box is as two. The transfer's second stage comes on top."""
+    units = {"series": 1.0, "scans": 1.0, "volumes": 1.0, "boxes": 2.0, "slices": 1.0 / slices}
     seen = set()
     for row in study(name).rows:
         for of in row.parts.values():
             if isinstance(of, Training) and not of.at_once:
                 plan = prepared(of.recipe, "small", of.changes_at("small"))[1]
                 count, what = samples({**plan, "transfer_steps": 0})
-                seen.add(count * UNITS[what])
-    assert seen == {slices}
+                seen.add(count * units[what])
+    assert seen == {scans}
 
 
 def test_no_seed_is_drawn_twice() -> None:
