@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from triaged.percent import percent
 from triaged.records import Choice, Findings, Flag, Grade
 from triaged.results import codes
 from triaged.results.source import grid_of
@@ -110,21 +111,11 @@ def _caption(draw: ImageDraw.ImageDraw, f: Findings) -> None:
     draw.text((PICTURE_BOX[0], CAPTION_Y), words, fill=DIM, font=_font(17), anchor="lm")
 
 
-def percent(fraction: float | None) -> str:
-    """For people: whole per cent, one digit below ten, and never 0 for something that was found."""
-    if fraction is None:
-        return "unknown"
-    value = 100 * fraction
-    if 0 < value < 0.1:
-        return "< 0.1 %"
-    return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:.0f} %"
-
-
 def _worse_lung(draw: ImageDraw.ImageDraw, f: Findings) -> int:
     """The number that decides, large, with its side and grade."""
     left, right = PANEL
     draw.text((left, 100), "Worse lung", fill=DIM, font=_font(20), anchor="lm")
-    draw.text((left, 160), percent(f.affected_fraction), fill=BRIGHT, font=_font(76), anchor="lm")
+    draw.text((left, 160), percent(f.affected_fraction, "unknown"), fill=BRIGHT, font=_font(76), anchor="lm")
     if f.ct_grade is not None:
         draw.rounded_rectangle((right - 112, 134, right, 186), radius=8, outline=TEXT, width=2)
         draw.text((right - 56, 160), f.ct_grade.value, fill=BRIGHT, font=_font(30), anchor="mm")
@@ -158,7 +149,7 @@ def _table(draw: ImageDraw.ImageDraw, f: Findings, y: int) -> int:
     for i, (side, fraction, lung_ml, lesion_ml) in enumerate(rows):
         at = y + 58 + 56 * i
         draw.text((left, at), side, fill=TEXT, font=_font(22), anchor="lm")
-        cells = (percent(fraction), _ml(lung_ml), _ml(lesion_ml))
+        cells = (percent(fraction, "unknown"), _ml(lung_ml), _ml(lesion_ml))
         for x, words in zip(columns[1:], cells, strict=True):
             draw.text((x, at), words, fill=BRIGHT, font=_font(22), anchor="rm")
         draw.rectangle((left, at + 20, right, at + 24), fill=LINE)

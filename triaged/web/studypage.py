@@ -9,6 +9,7 @@ from datetime import datetime
 from triaged import artefacts
 from triaged.clock import Now
 from triaged.config import Config
+from triaged.percent import percent
 from triaged.records import Delivery, DeliveryState, Event, Findings, Flag, Reading, Role, Study, StudyState
 from triaged.store import Store
 from triaged.web import view, words
@@ -211,7 +212,7 @@ def _key_slices(config: Config, study: Study) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             view.picture_path(study, key.file),
-            f"Slice {key.slice_index + 1}, {words.percent(key.affected_fraction)} of its lung",
+            f"Slice {key.slice_index + 1}, {percent(key.affected_fraction)} of its lung",
         )
         for key in keys
     )
@@ -230,9 +231,9 @@ def _table(findings: Findings | None) -> tuple[tuple[str, str, str, str], ...]:
     return (
         (
             "Affected lung (last column: the worse)",
-            words.percent(f.affected_fraction_right),
-            words.percent(f.affected_fraction_left),
-            words.percent(f.affected_fraction),
+            percent(f.affected_fraction_right),
+            percent(f.affected_fraction_left),
+            percent(f.affected_fraction),
         ),
         (
             "Affected volume",

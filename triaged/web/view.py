@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from triaged.clock import Now
+from triaged.percent import percent
 from triaged.records import Findings, Flag, Grade, OrderPriority, Reading, Study, StudyState
 from triaged.web import words
 from triaged.worklist.board import BoardItem
@@ -179,23 +180,23 @@ def finding(study: Study) -> Finding:
     p = found.covid_probability
     # Until the site has calibrated it, a score is a number from 0 to 1 and is called one.
     is_calibrated = Flag.UNCALIBRATED not in found.flags
-    score = "" if p is None else words.percent(p) if is_calibrated else f"{p:.2f}"
+    score = "" if p is None else percent(p) if is_calibrated else f"{p:.2f}"
     score_word = "COVID-19" if is_calibrated else "score"
     if found.affected_fraction is None:
         return Finding(kind="silent", words="extent not measured", score=score, score_word=score_word)
     right, left = found.affected_fraction_right, found.affected_fraction_left
     sides: tuple[tuple[Literal["R", "L"], float | None], ...] = (("R", right), ("L", left))
     bars = tuple(
-        Bar(side=side, percent=round(100 * fraction, 1), words=words.percent(fraction), step=step(fraction))
+        Bar(side=side, percent=round(100 * fraction, 1), words=percent(fraction), step=step(fraction))
         for side, fraction in sides
         if fraction is not None
     )
     worse_side = "" if right is None or left is None or right == left else "R" if right > left else "L"
     return Finding(
         kind="analysed",
-        words=words.percent(found.affected_fraction),
+        words=percent(found.affected_fraction),
         bars=bars,
-        worse=words.percent(found.affected_fraction),
+        worse=percent(found.affected_fraction),
         worse_side=worse_side,
         grade=grade(found),
         step=step(found.affected_fraction) if found.ct_grade is None else GRADE_STEPS[found.ct_grade],

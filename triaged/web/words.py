@@ -109,13 +109,5 @@ def _date(value: str) -> date | None:
         return None
 
 
-def percent(fraction: float | None) -> str:
-    """A fraction in [0, 1] as "38 %"; under 10 % with one decimal, since the thresholds lie there."""
-    if fraction is None:
-        return "–"
-    value = 100 * fraction
-    return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:.0f} %"
-
-
 def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Literal
 
 from triaged.config import Worklist
+from triaged.percent import percent
 from triaged.records import Findings, Flag, Grade, OrderPriority, Study, StudyState, Tier
 from triaged.worklist.policy import urgency
 
@@ -40,12 +41,6 @@ def duration_words(length: timedelta) -> str:
             rest //= size // 24 if upper == "d" else 1
             return f"{whole} {upper} {rest} {lower}" if rest else f"{whole} {upper}"
     return f"{minutes} min"
-
-
-def percent_words(fraction: float) -> str:
-    """ "38 %" from ten upwards, "2.7 %" below: what the number carries, and no more."""
-    percent = 100 * fraction
-    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
 
 
 def sentence(study: Study, rules: Worklist, held: Held) -> str:
@@ -117,7 +112,7 @@ def _score_words(findings: Findings, rules: Worklist) -> str:
     p = findings.covid_probability
     if p is None or p < rules.identification_threshold:
         return ""
-    return f"COVID-19 score {p:.2f}" if Flag.UNCALIBRATED in findings.flags else f"COVID-19 {percent_words(p)}"
+    return f"COVID-19 score {p:.2f}" if Flag.UNCALIBRATED in findings.flags else f"COVID-19 {percent(p)}"
 
 
 def _affected_words(findings: Findings) -> str:
@@ -131,7 +126,7 @@ def _affected_words(findings: Findings) -> str:
         side = "each lung"
     else:
         side = "the left lung" if left > right else "the right lung"
-    return f"{percent_words(worst)} of {side}"
+    return f"{percent(worst)} of {side}"
 
 
 def _promotion(study: Study, rules: Worklist) -> str:

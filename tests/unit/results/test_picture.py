@@ -13,7 +13,7 @@ from tests.unit.results import reader
 from tests.unit.results.cases import case, with_network
 from triaged.records import Flag, Grade, Role
 from triaged.results.build import build_results, page_of, to_bytes
-from triaged.results.picture import PICTURE_BOX, SIZE, compose, percent, png_of
+from triaged.results.picture import PICTURE_BOX, SIZE, compose, png_of
 
 
 @pytest.fixture
@@ -77,15 +77,6 @@ def test_unknown_is_not_zero(written: list[str]) -> None:
     page_of(replace(wanted, findings=replace(wanted.findings, ct_grade=None, **nothing)))  # type: ignore[arg-type]
     assert "this method measures no lesions" in written
     assert not any(line in {"0 %", "CT-0"} for line in written[9:])
-
-
-@pytest.mark.parametrize(
-    ("fraction", "words"),
-    [(0.0, "0 %"), (0.0004, "< 0.1 %"), (0.007, "0.7 %"), (0.0994, "9.9 %"), (0.0996, "10 %"), (1.0, "100 %")],
-)
-def test_percentages_read_as_people_write_them(fraction: float, words: str) -> None:
-    assert percent(fraction) == words
-    assert percent(None) == "unknown"
 
 
 def test_no_patient_is_burned_in(written: list[str]) -> None:

@@ -80,14 +80,6 @@ def test_acquisition_says_today_only_for_today() -> None:
     assert said("20261120", "8h") == "today"
 
 
-def test_small_percentages_keep_a_decimal_and_nothing_is_not_zero() -> None:
-    assert words.percent(0.0) == "0 %"
-    assert words.percent(0.004) == "0.4 %"
-    assert words.percent(0.0995) == "10 %"
-    assert words.percent(0.381) == "38 %"
-    assert words.percent(None) == "–"
-
-
 def test_a_moment_names_its_day_unless_it_is_today() -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     assert words.moment(datetime(2026, 11, 20, 9, 5, tzinfo=UTC), now, UTC) == "09:05"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, not_analysed
 from triaged.records import Findings, Flag, Grade, OrderPriority
-from triaged.worklist.why import duration_words, finding_words, percent_words
+from triaged.worklist.why import duration_words, finding_words
 
 UID = "1.2.3"
 
@@ -33,10 +33,6 @@ def _why(house: House) -> str:
 )
 def test_durations_read_as_people_say_them(length: timedelta, words: str) -> None:
     assert duration_words(length) == words
-
-
-def test_percentages_carry_no_digits_that_mean_nothing() -> None:
-    assert [percent_words(f) for f in (0.027, 0.0996, 0.38, 1.0)] == ["2.7 %", "10 %", "38 %", "100 %"]
 
 
 def test_promoted_study_says_what_and_how_far(house: House) -> None:
