@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from triaged.percent import percent
 from triaged.records import Choice, Findings, Flag, Grade
 from triaged.results import codes
 from triaged.results.source import grid_of
 from triaged.results.stamp import MANUFACTURER, Stamp, apply, labels, plain
+from triaged.wording import percent
 
 DESCRIPTION = "AI chest CT triage picture"
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from triaged import artefacts
 from triaged.clock import Now
 from triaged.config import Config
-from triaged.percent import percent
 from triaged.records import Delivery, DeliveryState, Event, Findings, Flag, Reading, Role, Study, StudyState
 from triaged.store import Store
 from triaged.web import view, words
+from triaged.wording import duration, percent
 from triaged.worklist.board import Board
 
 FLAGS = {
@@ -309,7 +309,7 @@ def _milestones(events: list[Event]) -> tuple[tuple[tuple[str, str, str], ...], 
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else words.duration(seconds)
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
 def _stages(findings: Findings | None, events: list[Event]) -> tuple[tuple[str, float, float], ...]:

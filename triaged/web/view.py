@@ -13,9 +13,9 @@ from typing import Literal
 from urllib.parse import quote
 
 from triaged.clock import Now
-from triaged.percent import percent
 from triaged.records import Findings, Flag, Grade, OrderPriority, Reading, Study, StudyState
 from triaged.web import words
+from triaged.wording import percent
 from triaged.worklist.board import BoardItem
 
 GRADE_STEPS = {Grade.CT0: 0, Grade.CT1: 1, Grade.CT2: 2, Grade.CT3: 3, Grade.CT4: 4}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, tzinfo
 
 from triaged.records import OrderPriority, StudyHeader, StudyState
-
-MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+from triaged.wording import MINUTE_S, duration
 
 STATES = {
     StudyState.RECEIVING: "receiving",
@@ -28,22 +27,8 @@ SEXES = {"M": "M", "F": "F", "O": "other"}
 AGE_UNITS = {"D": "d", "W": "wk", "M": "mo", "Y": "y"}  # PS3.5 table 6.2-1, AS
 
 
-def duration(seconds: float) -> str:
-    """A length of time in at most two units: "45 s", "7 min", "2 h 10 min", "3 d 4 h". The sign is the caller's."""
-    s = round(abs(seconds))
-    if s < MINUTE_S:
-        return f"{s} s"
-    if s < HOUR_S:
-        return f"{s // MINUTE_S} min"
-    if s < DAY_S:
-        hours, minutes = divmod(s // MINUTE_S, 60)
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(s // HOUR_S, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
-
-
 def brief_duration(seconds: float) -> str:
-    """As `duration`, for a narrow column: "7 min", "2 h 10", "3 d 4 h"; under a minute it is "< 1 min"."""
+    """A length of time for a narrow column: "7 min", "2 h 10", "3 d 4 h"; under a minute it is "< 1 min"."""
     if abs(seconds) < MINUTE_S:
         return "< 1 min"
     text = duration(seconds)

@@ -12,8 +12,9 @@ from triaged.config import Config
 from triaged.records import Claim, OrderPriority, Outcome, PlannedDelivery, Reading, Study, StudyState, Tier
 from triaged.store import Store
 from triaged.store.reading import Order, Tab
+from triaged.wording import duration
 from triaged.worklist import policy
-from triaged.worklist.why import Held, duration_words, sentence
+from triaged.worklist.why import Held, sentence
 
 
 class Group(StrEnum):
@@ -179,7 +180,7 @@ def _window(study: Study, config: Config, now: Now, held: Held) -> tuple[datetim
         return None, "any study promoted to HIGH can pass it"
     if until <= now.utc:
         return until, "no study received from now on can pass it by AI"
-    return until, f"studies received in the next {duration_words(until - now.utc)} can pass it by AI"
+    return until, f"studies received in the next {duration((until - now.utc).total_seconds())} can pass it by AI"
 
 
 # -- as JSON ----------------------------------------------------------------------------------------------------

@@ -7,12 +7,11 @@ pneumothorax stands there too. A score that no site has calibrated is a number f
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Literal
 
 from triaged.config import Worklist
-from triaged.percent import percent
 from triaged.records import Findings, Flag, Grade, OrderPriority, Study, StudyState, Tier
+from triaged.wording import duration, percent
 from triaged.worklist.policy import urgency
 
 Held = Literal["", "shadow", "switch", "off"]  # why the order in force is the baseline's; "": it is not
@@ -27,20 +26,6 @@ BASELINE_WORDS: dict[Held, str] = {
 
 NOTHING_MEASURED = "nothing measured above the floor of CT-1"
 LUNG_MAY_BE_MISSING = "lung may be missing from the measurement"
-
-
-def duration_words(length: timedelta) -> str:
-    """ "5 h 10 min", "2 d 3 h", "40 s": two units at most, never negative."""
-    seconds = max(0, round(length.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = seconds // 60
-    for upper, lower, size in (("d", "h", 24 * 60), ("h", "min", 60)):
-        if minutes >= size:
-            whole, rest = divmod(minutes, size)
-            rest //= size // 24 if upper == "d" else 1
-            return f"{whole} {upper} {rest} {lower}" if rest else f"{whole} {upper}"
-    return f"{minutes} min"
 
 
 def sentence(study: Study, rules: Worklist, held: Held) -> str:
@@ -134,7 +119,7 @@ def _promotion(study: Study, rules: Worklist) -> str:
     place = study.place
     parts = []
     if place.due < place.baseline_due:
-        parts.append(f"promoted {duration_words(place.baseline_due - place.due)}")
+        parts.append(f"promoted {duration((place.baseline_due - place.due).total_seconds())}")
     if place.tier < place.baseline_tier:
         parts.append(f"promoted to {Tier(place.tier).name}" if not parts else f"to {Tier(place.tier).name}")
     if not parts:

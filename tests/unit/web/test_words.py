@@ -10,23 +10,6 @@ from triaged.records import StudyHeader
 from triaged.web import words
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"),
-        (59.6, "1 min"),
-        (45, "45 s"),
-        (420, "7 min"),
-        (7800, "2 h 10 min"),
-        (7200, "2 h"),
-        (273600, "3 d 4 h"),
-    ],
-)
-def test_durations_have_at_most_two_units(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
-    assert words.duration(-seconds) == said
-
-
 def test_a_narrow_duration_keeps_its_unit_where_it_would_be_ambiguous() -> None:
     assert words.brief_duration(7800) == "2 h 10"
     assert words.brief_duration(420) == "7 min"

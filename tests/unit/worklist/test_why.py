@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from tests.unit.worklist.house import START, House, analysed, failed, findings_of, not_analysed
 from triaged.records import Findings, Flag, Grade, OrderPriority
-from triaged.worklist.why import duration_words, finding_words
+from triaged.worklist.why import finding_words
 
 UID = "1.2.3"
 
 
 def _why(house: House) -> str:
     return house.item(UID).why
-
-
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [
-        (timedelta(seconds=-5), "0 s"),
-        (timedelta(seconds=59), "59 s"),
-        (timedelta(minutes=1), "1 min"),
-        (timedelta(minutes=59, seconds=59), "59 min"),
-        (timedelta(hours=5, minutes=10), "5 h 10 min"),
-        (timedelta(hours=24), "1 d"),
-        (timedelta(days=2, hours=3, minutes=59), "2 d 3 h"),
-    ],
-)
-def test_durations_read_as_people_say_them(length: timedelta, words: str) -> None:
-    assert duration_words(length) == words
 
 
 def test_promoted_study_says_what_and_how_far(house: House) -> None:
