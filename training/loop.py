@@ -107,6 +107,7 @@ class _Fitting:
         if position.step == 0 and self._stage.anew:
             torch.manual_seed(int(self._seeds(0).generate_state(2)[1]))
             _begin_anew(network, self._stage.anew)
+        _set_norm_momentum(network, self._stage.norm_momentum)
         self._optimizer = _optimizer(network, self._stage)
         self._teacher = None if self._stage.teacher is None else _copy(network)
         if run.resume and position.step > 0:
@@ -230,6 +231,12 @@ def _set_training(network: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(p.requires_grad for p in own):
             module.eval()
+
+
+def _set_norm_momentum(network: nn.Module, momentum: float | None) -> None:
+    for module in network.modules():
+        if momentum is not None and isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            module.momentum = momentum
 
 
 def _begin_anew(network: nn.Module, prefixes: tuple[str, ...]) -> None:

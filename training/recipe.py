@@ -76,6 +76,7 @@ class Stage:
     select: str = ""  # the validation score that chooses in this stage, where it is not the recipe's
     validate: Validate | None = None  # where it is not the recipe's
     teacher: Teacher | None = None
+    norm_momentum: float | None = None  # of the batch norms while it lasts, where it is not the network's own
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.validate_every < 1:

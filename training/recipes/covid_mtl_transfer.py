@@ -31,8 +31,7 @@ _SHARED = covid_mtl.scales(Plan)
 SCALES: Mapping[str, Plan] = {
     "paper": _SHARED["paper"],
     "small": replace(_SHARED["small"], transfer_steps=60),
-    # Norms that have seen twelve batches leave the frozen trunk's answers large.
-    "tiny": replace(_SHARED["tiny"], transfer_steps=24, transfer_lr=3e-6),
+    "tiny": replace(_SHARED["tiny"], transfer_steps=24),
 }
 
 

@@ -58,6 +58,7 @@ def score(network: nn.Module, cases: Iterable[Batch]) -> Mapping[str, float]:
 
 
 CARD = Card(name="x", version="1", number=1, paper="none", roles=("lungs",), outputs=("lungs",))
+NORM = "body.1.running_mean"
 STAGE = Stage(name="only", steps=12, loss=error, lr=0.05, schedule=cosine, validate_every=4)
 RECIPE = Recipe(card=CARD, stages=(STAGE,), data=lambda folder: Noise(), validate=score, select="closeness", seed=3)
 
@@ -169,6 +170,17 @@ def test_a_layer_that_begins_anew_does_so_once_and_as_often_as_one_likes_in_the_
     resumed = weights(learning, replace(stopped, resume=True, stop=lambda: False))
     assert same(resumed, weights(learning, Run(folder=tmp_path / "unstopped")))
     assert not torch.equal(resumed["head.weight"], whole["head.weight"])
+
+
+def test_batch_norms_follow_as_fast_as_the_stage_says(tmp_path: Path) -> None:
+    """With a momentum of 1 they hold the statistics of the last batch, with 0 what they began with."""
+    means = [
+        weights(replace(RECIPE, stages=(replace(STAGE, norm_momentum=m),)), Run(folder=tmp_path / name))[NORM]
+        for m, name in ((None, "own"), (0.0, "still"), (1.0, "last"))
+    ]
+    assert torch.equal(means[1], torch.zeros(3))
+    assert (means[2] - means[0]).abs().max() > 1e-3
+    assert means[0].abs().max() > 1e-3
 
 
 def test_groups_have_their_own_rate(tmp_path: Path) -> None:
