@@ -1,8 +1,9 @@
 """What the recipes of CT triage's lesion segmenters (2, 3 and 4) have in common (Goncharov et al., section 4.3).
 
 The threshold of the map is that of the published const.py, which is the multitask network's; the paper names none for
-these. `small` looks at slices of 128 x 128 at 3 mm, `tiny` learns one batch of 64 x 64 by heart; the network is the
-paper's in both. What they share with the other networks of the paper is in `training.ct_triage`.
+these. `small` looks at the box of the lungs in slices at 3 mm, which hardly fills 128 x 128, `tiny` learns one batch of
+64 x 64 by heart; the network is the paper's in both. What they share with the other networks of the paper is in
+`training.ct_triage`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from training import ct_triage, drafts
 from training.ct_triage import SMALL, BoxPlan
 from training.datasets.lesions import LesionSlices
 from training.drafts import drafted
-from training.losses import binary_cross_entropy
 from training.recipe import Batch, Data, Recipe, Scores, Stage
 from training.scores import dice, mean_of, roc_auc
 
@@ -42,12 +42,13 @@ class SlicePlan(BoxPlan):
     steps: int = 30_000
     slices: int = 30
     plane: int = 0
+    dice: bool = False  # beside the cross-entropy
     level: float = LESION_LEVEL  # threshold of the lesion map
 
 
 SLICE_SCALES: Mapping[str, SlicePlan] = {
     "paper": SlicePlan(),
-    "small": SlicePlan(**{**SMALL, "steps": 200, "slices": 32, "lr": 1e-3, "plane": 128}),
+    "small": SlicePlan(**{**SMALL, "steps": 800, "slices": 8, "lr": 3e-3, "dice": True, "validate_every": 400}),
     "tiny": SlicePlan(steps=24, slices=4, lr=0.05, plane=64, by_heart=True, validate_every=24, validation_cases=4),
 }
 
@@ -63,7 +64,12 @@ def of_slices(number: int, scale: str, plan: SlicePlan, shares: Mapping[str, flo
         slices=plan.slices,
         plane=plan.plane,
     )
-    return recipe(plan, card(number, scale, spec, plan.level), ct_triage.stage(plan, "lesions", loss), kind)
+    return recipe(
+        plan,
+        card(number, scale, spec, plan.level),
+        ct_triage.stage(plan, "lesions", partial(loss, with_dice=plan.dice)),
+        kind,
+    )
 
 
 def card(number: int, scale: str, spec: InputSpec, level: float) -> Card:
@@ -100,8 +106,8 @@ def recipe(
     )
 
 
-def loss(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    return {"cross-entropy": binary_cross_entropy(network(batch["image"]), batch["lesions"])}
+def loss(network: nn.Module, batch: Batch, *, with_dice: bool) -> dict[str, Tensor]:
+    return ct_triage.lesion_loss(network(batch["image"]), batch["lesions"], with_dice=with_dice)
 
 
 def validate(network: nn.Module, cases: Iterable[Batch], *, level: float, read: Read | None = None) -> Scores:

@@ -36,7 +36,9 @@ class Plan(SeriesPlan):
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(**{**SMALL, "steps": 200, "series": 2, "depth": 16, "columns": 128}),
+    "small": Plan(
+        **{**SMALL, "steps": 400, "series": 1, "lr": 1e-3, "depth": 16, "columns": 128, "validate_every": 200}
+    ),
     "tiny": Plan(
         steps=8, series=4, lr=1e-3, depth=4, rows=64, columns=64, validate_every=8, validation_cases=4, by_heart=True
     ),

@@ -22,7 +22,7 @@ _TRAINED = {
 STUDY = Study(
     name="ct-triage",
     title="CT triage",
-    budget="every network sees 6,400 slices: 200 batches of 32, or of 2 series of 16; 3D boxes are as many",
+    budget="every network sees 6,400 slices: 800 batches of 8, 400 series of 16 or 200 boxes of 32",
     sections=(
         Section(
             title=reported.CT_TRIAGE[0].title,
