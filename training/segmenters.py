@@ -43,7 +43,7 @@ class Plan(drafts.Plan):
 
 
 def scales(paper: Plan, tiny_lr: float = 1e-3, tiny_steps: int = 10) -> dict[str, Plan]:
-    small = replace(paper, steps=300, slices=8, pixel_mm=3.0, validate_every=150, validation_cases=20)
+    small = replace(paper, steps=600, slices=4, lr=1e-3, pixel_mm=3.0, validate_every=300, validation_cases=20)
     tiny = replace(
         paper,
         steps=tiny_steps,

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from models import catalogue, zoo
@@ -60,13 +61,21 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> WrittenStudy:
 
 
 @pytest.fixture(scope="module")
-def study(request: pytest.FixtureRequest) -> Path:
-    """What every bundle is to read: a real study; a drawn one where there is none."""
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every bundle is to read: every second slice of a real study; a drawn one where there is none."""
     try:
-        folder: Path = request.getfixturevalue("shared_data") / "studies" / STUDY
+        whole: Path = request.getfixturevalue("shared_data") / "studies" / STUDY
     except pytest.skip.Exception:
-        folder = request.getfixturevalue("drawn").folder
+        drawn: Path = request.getfixturevalue("drawn").folder
+        return drawn
+    folder = tmp_path_factory.mktemp(STUDY)
+    for path in sorted(whole.iterdir(), key=_height_mm)[::2]:
+        (folder / path.name).symlink_to(path)
     return folder
+
+
+def _height_mm(path: Path) -> float:
+    return float(dcmread(path, stop_before_pixels=True).ImagePositionPatient[2])
 
 
 @pytest.fixture(scope="module")

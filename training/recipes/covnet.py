@@ -37,7 +37,7 @@ class Plan(SeriesPlan):
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(**{**SMALL, "lr": 1e-4, "series": 2, "plane": 128, "depth": 16}),
+    "small": Plan(**{**SMALL, "plane": 128, "depth": 16}),
     "tiny": Plan(**{**TINY, "steps": 6, "validate_every": 6, "plane": 64, "depth": 4, "series": 2, "augment": False}),
 }
 

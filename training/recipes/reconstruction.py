@@ -73,7 +73,14 @@ class ThreeTaskPlan(UNetPlan):
 
 
 # What the scales mean for all three models: two cores, and a test.
-SMALL: Mapping[str, Any] = {"plane": 128, "steps": 100, "validate_every": 100, "validation_cases": 40}
+SMALL: Mapping[str, Any] = {
+    "plane": 128,
+    "steps": 200,
+    "slices": 2,
+    "lr": 1e-3,
+    "validate_every": 200,
+    "validation_cases": 40,
+}
 TINY: Mapping[str, Any] = {
     "plane": 64,
     "steps": 12,

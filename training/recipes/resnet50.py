@@ -34,7 +34,7 @@ class Plan(diagnosis.Plan):
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(**{**SMALL, "slices": 16, "plane": 128, "depth": 16}),
+    "small": Plan(**{**SMALL, "slices": 8, "plane": 128, "depth": 16}),
     "tiny": Plan(**{**TINY, "slices": 4, "plane": 64, "depth": 4}),
 }
 

@@ -15,7 +15,7 @@ TWICE = {"tiny": ("plane=128",), "small": ("plane=256",)}  # the planes of the s
 STUDY = Study(
     name="amyar",
     title="Amyar et al.",
-    budget="every network sees 400 slices: 100 batches of 4",
+    budget="every network sees 400 slices: 200 batches of 2",
     pictures=True,
     sections=(
         Section(
