@@ -149,6 +149,7 @@ def recipe(
         validate=partial(validate, tasks=tasks),
         select=SELECT,
         seed=plan.seed,
+        norm_momentum=plan.norm_momentum,
     )
 
 
@@ -175,7 +176,6 @@ def stage(plan: Plan, name: str, tasks: Sequence[str], *, weighting: Weighting =
         floored_cosine,
         optimizer=partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay),
         groups=(Group(prefix="log_variance", options={"weight_decay": 0.0}), Group()),
-        norm_momentum=plan.norm_momentum,
         **special,
     )
 

@@ -77,8 +77,8 @@ def stage(plan: Plan, name: str, loss: Loss, **special: Any) -> Stage:
 
 
 def lesion_loss(logits: Tensor, target: Tensor, *, with_dice: bool) -> dict[str, Tensor]:
-    """The paper's cross-entropy; what ends long before the paper's 30,000 batches needs Dice beside it: no layer of
-    these networks knows how rare lesions are, and 200 batches went by until one had learned that alone."""
+    """The paper's cross-entropy; what ends long before the paper's 30,000 batches needs Dice beside it. The last layer
+    has no bias that could learn how rare lesions are, and 200 batches of 32 went by for that alone."""
     terms = {"lesion cross-entropy": binary_cross_entropy(logits, target)}
     return terms | ({"lesion Dice": dice_loss(logits, target)} if with_dice else {})
 

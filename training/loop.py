@@ -84,6 +84,8 @@ def _followed(recipe: Recipe, network: nn.Module, data: Data, run: Run) -> Fitte
     network.to(run.team.device)
     if not any(p.dim() == 5 for p in network.parameters()):  # torch has the format for 2-D convolutions only
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    if recipe.norm_momentum is not None:
+        _set_norm_momentum(network, recipe.norm_momentum)
     position = checkpoint.peek(run.folder / LAST) if run.resume else Position(stage=0, step=0)
     for index in range(position.stage, len(recipe.stages)):
         if index > position.stage:
@@ -107,7 +109,6 @@ class _Fitting:
         if position.step == 0 and self._stage.anew:
             torch.manual_seed(int(self._seeds(0).generate_state(2)[1]))
             _begin_anew(network, self._stage.anew)
-        _set_norm_momentum(network, self._stage.norm_momentum)
         self._optimizer = _optimizer(network, self._stage)
         self._teacher = None if self._stage.teacher is None else _copy(network)
         if run.resume and position.step > 0:
@@ -233,9 +234,9 @@ def _set_training(network: nn.Module) -> None:
             module.eval()
 
 
-def _set_norm_momentum(network: nn.Module, momentum: float | None) -> None:
+def _set_norm_momentum(network: nn.Module, momentum: float) -> None:
     for module in network.modules():
-        if momentum is not None and isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             module.momentum = momentum
 
 

@@ -76,7 +76,6 @@ class Stage:
     select: str = ""  # the validation score that chooses in this stage, where it is not the recipe's
     validate: Validate | None = None  # where it is not the recipe's
     teacher: Teacher | None = None
-    norm_momentum: float | None = None  # of the batch norms while it lasts, where it is not the network's own
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.validate_every < 1:
@@ -93,6 +92,7 @@ class Recipe:
     validate: Validate
     select: str  # the validation score of which the highest is kept
     seed: int
+    norm_momentum: float | None = None  # of the batch norms while training, where it is not the network's own
     fit: Callable[[Recipe, nn.Module, Data, loop.Run], loop.Fitted] = loop.fit
     # What is kept of the trained network, by the folder's name, where it is not the network itself as "bundle".
     bundles: Callable[[Card, nn.Module], Mapping[str, tuple[Card, nn.Module]]] | None = None

@@ -8,8 +8,8 @@ beside the cross-entropy, a cosine; every series is annotated, because a phantom
 and 40 % have no lesion. The score is then learned once more, alone and from the beginning: beside lesions that still
 change its features, all 64 units of its hidden layer once fell silent for nearly every patient and stayed so, and, the
 last layer having no bias, every score was one half. `small` teaches the paper's network on 16 slices of 128 x 128 at
-3 mm, the second head at the paper's rate: thirty times that made its answers, and the loss, thousands; `tiny` lets it
-learn one batch by heart.
+3 mm, the second head at the paper's rate: at a hundredfold the loss went into thousands. That plan is a poor one still:
+a lesion Dice of 0.22 on the patients by which checkpoints are chosen. `tiny` lets it learn one batch by heart.
 """
 
 from __future__ import annotations

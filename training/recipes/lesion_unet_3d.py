@@ -1,8 +1,8 @@
 """Recipe of model 4, the 3D U-Net of CT triage (Goncharov et al., section 4.3).
 
 The scale `paper` has the paper's values: 10,000 batches of 16, plain SGD (no momentum: our reading), learning rate
-0.01, binary cross-entropy; boxes of 32 x 128 x 128 voxels are our choice. `small` and `tiny` take Adam: 200 steps of
-plain SGD teach nothing that could be compared. What it shares with models 2 and 3 is in `training.lesions`.
+0.01, binary cross-entropy; boxes of 32 x 128 x 128 voxels are our choice. `small` and `tiny` take Adam: so few steps
+of plain SGD teach nothing that could be compared. What it shares with models 2 and 3 is in `training.lesions`.
 """
 
 from __future__ import annotations

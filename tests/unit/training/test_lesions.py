@@ -116,6 +116,15 @@ def test_a_patient_is_validated_alike_by_slices_and_whole() -> None:
         torch.testing.assert_close(likely(plane, image), likely(volume, image))
 
 
+@pytest.mark.parametrize("name", ["lesion-unet", "lesion-unet-plus", "lesion-unet-3d"])
+def test_dice_stands_beside_the_cross_entropy_where_the_training_is_short(name: str) -> None:
+    batch = {"image": torch.zeros(2, 1, 4, 4), "lesions": torch.ones(2, 1, 4, 4)}
+    terms = {scale: prepared(name, scale)[0].stages[0].loss(torch.nn.Identity(), batch) for scale in ("paper", "small")}
+    assert set(terms["paper"]) == {"lesion cross-entropy"}
+    assert set(terms["small"]) == {"lesion cross-entropy", "lesion Dice"}
+    assert float(terms["paper"]["lesion cross-entropy"]) == pytest.approx(np.log(2.0))
+
+
 def test_the_papers_scales_have_the_papers_numbers() -> None:
     for name in ("lesion-unet", "lesion-unet-plus"):
         recipe, plan = prepared(name, "paper")

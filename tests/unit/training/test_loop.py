@@ -172,15 +172,24 @@ def test_a_layer_that_begins_anew_does_so_once_and_as_often_as_one_likes_in_the_
     assert not torch.equal(resumed["head.weight"], whole["head.weight"])
 
 
-def test_batch_norms_follow_as_fast_as_the_stage_says(tmp_path: Path) -> None:
+def test_batch_norms_follow_as_fast_as_the_recipe_says(tmp_path: Path) -> None:
     """With a momentum of 1 they hold the statistics of the last batch, with 0 what they began with."""
     means = [
-        weights(replace(RECIPE, stages=(replace(STAGE, norm_momentum=m),)), Run(folder=tmp_path / name))[NORM]
+        weights(replace(RECIPE, norm_momentum=m), Run(folder=tmp_path / name))[NORM]
         for m, name in ((None, "own"), (0.0, "still"), (1.0, "last"))
     ]
     assert torch.equal(means[1], torch.zeros(3))
     assert (means[2] - means[0]).abs().max() > 1e-3
     assert means[0].abs().max() > 1e-3
+
+
+def test_a_second_stage_is_resumed_with_the_norms_of_the_first(tmp_path: Path) -> None:
+    slow = replace(RECIPE, stages=(STAGE, replace(STAGE, name="second", steps=8)), norm_momentum=0.01)
+    stopped = Run(folder=tmp_path / "stopped", stop=after(14))
+    torch.manual_seed(RECIPE.seed)
+    assert not fit(slow, Net(), Noise(), stopped).finished
+    resumed = weights(slow, replace(stopped, resume=True, stop=lambda: False))
+    assert same(resumed, weights(slow, Run(folder=tmp_path / "unstopped")))
 
 
 def test_groups_have_their_own_rate(tmp_path: Path) -> None:
