@@ -47,7 +47,7 @@ def scales(paper: Plan, tiny_lr: float = 1e-3, tiny_steps: int = 10) -> dict[str
     tiny = replace(
         paper,
         steps=tiny_steps,
-        slices=4,
+        slices=2,
         lr=tiny_lr,
         with_lesions=1.0,
         pixel_mm=6.0,

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pydicom import FileDataset, dcmread
 
 from tests.support import peer
 from training.phantom.demo import PLANS, STAT_DESCRIPTION, DemoStudy
@@ -174,6 +176,79 @@ def test_it_leaves_no_process_and_no_identity_behind(shown: Shown) -> None:
     assert left == []
     assert "Demo^" not in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+# -- what it draws --------------------------------------------------------------------------------------------------
+
+
+def headers(shown: Shown) -> list[list[FileDataset]]:
+    """Of each study, in order of arrival."""
+    folders = sorted((shown.folder / "studies").iterdir())
+    files = [sorted(path for path in folder.rglob("*") if path.is_file()) for folder in folders]
+    return [[dcmread(path, stop_before_pixels=True) for path in paths] for paths in files]
+
+
+def test_there_are_enough_of_every_promised_kind(shown: Shown) -> None:
+    sent = shown.said["sent"]
+    labels = Counter(entry["label"] for entry in sent)
+    assert labels["covid"] >= 5
+    assert labels["cap"] >= 2
+    assert labels["normal"] >= 3
+    assert labels["other"] >= 3
+    assert [e["expected"] for e in sent if e["label"] is None] == [["not_chest"]]
+    assert [e["expected"][0] for e in sent if e["expected"][0] != "analysed"] == ["not_chest", "syntax", "lung_opaque"]
+    assert [(e["label"], e["true_affected_percent"]) for e in sent if "STAT" in e["kind"]] == [("normal", 0.0)]
+
+
+def test_pneumonia_is_what_takes_lung_and_nothing_else_does(shown: Shown) -> None:
+    for entry in shown.said["sent"]:
+        if entry["label"]:
+            assert bool(entry["true_affected_percent"]) == (entry["label"] in {"covid", "cap"}), entry["kind"]
+    (white,) = (entry for entry in shown.said["sent"] if entry["expected"][0] == "lung_opaque")
+    assert white["true_affected_percent"] >= 90
+
+
+def test_severity_rises_over_the_set_but_not_in_order_of_arrival(shown: Shown) -> None:
+    drawn = {entry["kind"]: entry["true_affected_percent"] for entry in shown.said["sent"]}
+    promised = {kind: percent for kind, percent in drawn.items() if kind.endswith("%")}
+    for kind, percent in promised.items():
+        assert percent == pytest.approx(float(kind.split()[-2]), abs=1), kind
+    found = list(promised.values())
+    assert len(found) >= 4
+    assert found not in (sorted(found), sorted(found, reverse=True))
+    (first_signs,) = (percent for kind, percent in drawn.items() if "first signs" in kind)
+    assert 0.0 < first_signs < 1.5
+
+
+def test_files_say_what_was_promised(shown: Shown) -> None:
+    times, persons = [], set()
+    for entry, plan, files in zip(shown.said["sent"], PLANS, headers(shown), strict=True):
+        first = files[0]
+        assert {h.StudyInstanceUID for h in files} == {entry["study_uid"]}
+        assert {str(h.PatientName) for h in files} == {plan.name}
+        assert plan.name.startswith("Demo^")
+        assert len({h.PatientID for h in files}) == len({h.AccessionNumber for h in files}) == 1
+        assert (first.StudyDescription == STAT_DESCRIPTION) == ("STAT" in entry["kind"])
+        assert len({h.SOPInstanceUID for h in files}) == len(files) == entry["images"]
+        persons.add(first.PatientID)
+        times.append(first.StudyDate + first.StudyTime)
+    assert len(persons) == len(PLANS)
+    assert times == sorted(times)
+
+
+def test_one_study_brings_two_kernels_and_a_localizer(shown: Shown) -> None:
+    (files,) = (
+        f for entry, f in zip(shown.said["sent"], headers(shown), strict=True) if "two kernels" in entry["kind"]
+    )
+    assert len({h.SeriesInstanceUID for h in files}) == 3
+    assert {h.ConvolutionKernel for h in files if "AXIAL" in h.ImageType} == {"B41f", "B60f"}
+    assert sum("LOCALIZER" in h.ImageType for h in files) == 1
+
+
+def test_its_studies_are_small_enough_to_send_in_a_moment(shown: Shown) -> None:
+    sizes = [path.stat().st_size for path in (shown.folder / "studies").rglob("*") if path.is_file()]
+    assert len(sizes) == sum(entry["images"] for entry in shown.said["sent"])
+    assert sum(sizes) < 100e6
 
 
 # -- with the PACS of our own -------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from training.phantom.study import Options, write_study
 STAT_DESCRIPTION = "CT CHEST STAT"  # what the demonstration's priority rule looks for
 BETWEEN = timedelta(minutes=9)  # one study after the other on the scanner's clock
 WORKERS = 2
+SEED = 1  # of UIDs and accession numbers
 ANALYSED = "analysed"
 # Enough for a picture one can look at; a whole morning of 512 x 512 would take minutes to draw and to analyse.
 PIXELS = 224
@@ -139,35 +140,30 @@ PLANS = (
 HEAD = Scan(slices=36, rows=192, columns=192, slice_mm=5.0, pixel_mm=(1.25, 1.25), centre_lps_mm=(0.0, 10.0, 0.0))
 
 
-def demonstration_studies(
-    folder: Path, seed: int = 1, *, now: datetime | None = None, workers: int = WORKERS
-) -> Iterator[DemoStudy]:
+def demonstration_studies(folder: Path) -> Iterator[DemoStudy]:
     """Write the demonstration's studies below `folder`, one folder each, and give each as it is done, in order of
     arrival.
 
-    The last was acquired at `now` (a local time). The patients are always the same; equal seeds give equal UIDs, too.
+    The last was acquired just now (in local time). Patients and UIDs are always the same.
     """
-    last = now or datetime.now()
+    now = datetime.now()
     jobs = [
-        (plan, index, folder / f"{index + 1:02d}", seed, last - BETWEEN * (len(PLANS) - 1 - index))
+        (plan, index, folder / f"{index + 1:02d}", now - BETWEEN * (len(PLANS) - 1 - index))
         for index, plan in enumerate(PLANS)
     ]
-    if workers <= 1:
-        yield from (_write(*job) for job in jobs)
-        return
     # Spawned, not forked: the caller may have threads and an open database.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(_write, *zip(*jobs, strict=True))
 
 
-def _write(plan: Plan, index: int, folder: Path, seed: int, acquired_at: datetime) -> DemoStudy:
+def _write(plan: Plan, index: int, folder: Path, acquired_at: datetime) -> DemoStudy:
     info = StudyInfo(
-        study_uid=uid_for("demo", seed, index),
+        study_uid=uid_for("demo", SEED, index),
         patient_name=plan.name,
         patient_id=f"DEMO-{index + 1:04d}",
         patient_birth_date=f"{1938 + (7 * index) % 53}{1 + index % 12:02d}{3 + index:02d}",
         patient_sex=plan.sex,
-        accession_number=f"DA{seed:03d}{index + 1:04d}",
+        accession_number=f"DA{SEED:03d}{index + 1:04d}",
         study_id=str(index + 1),
         study_description=plan.description,
         body_part="CHEST" if plan.drawn else "HEAD",

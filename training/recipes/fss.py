@@ -24,7 +24,7 @@ from training.datasets.masked_slices import MaskedSlices, SupportedSlices
 from training.recipe import Batch, Data, Recipe
 from training.segmenters import EPOCH, Plan, cross_entropy_and_dice
 
-SCALES = segmenters.scales(Plan(steps=100 * EPOCH, lr=1e-4), tiny_steps=18)
+SCALES = segmenters.scales(Plan(steps=100 * EPOCH, lr=1e-4), tiny_lr=2e-3, tiny_steps=10)
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:

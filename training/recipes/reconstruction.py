@@ -83,9 +83,10 @@ SMALL: Mapping[str, Any] = {
 }
 TINY: Mapping[str, Any] = {
     "plane": 64,
-    "steps": 12,
+    "steps": 9,
+    "slices": 2,
     "lr": 1e-3,
-    "validate_every": 12,
+    "validate_every": 9,
     "validation_cases": 4,
     "by_heart": True,
 }

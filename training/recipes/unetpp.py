@@ -27,7 +27,7 @@ CROSS_ENTROPY = 0.5
 DECAY = Group(prefix="nodes.", options={"weight_decay": 2e-4})
 DEPTHS = {22: 4, 21: 1}
 
-SCALES = segmenters.scales(Plan(), tiny_lr=3e-3, tiny_steps=18)
+SCALES = segmenters.scales(Plan(), tiny_lr=3e-3, tiny_steps=14)
 
 
 def recipe(scale: str, plan: Plan) -> Recipe:
