@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triaged import artefacts, logs
-from triaged.analysis.analyst import Analyst, Examined
 from triaged.clock import Now, now
 from triaged.config import Config, findings_digest
 from triaged.errors import ClaimLost, UnknownStudy
@@ -23,6 +23,9 @@ from triaged.results.uids import result_uids
 from triaged.store import Store
 from triaged.worklist.board import commit_outcome
 
+if TYPE_CHECKING:
+    from triaged.analysis.analyst import Analyst, Examined
+
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.2  # how often an idle worker looks for a ready study
@@ -31,6 +34,8 @@ BEAT_S = 5.0  # well inside the minute after which a silent claim is taken back
 
 def run(config: Config, name: str, device: str, connection: Connection) -> None:
     """Entry of a worker process. Returns when asked to drain, with nothing in hand."""
+    from triaged.analysis.analyst import Analyst  # not above: half of what the supervisor would load, and never uses
+
     logs.set_up(config.log.level, json_lines=config.log.json_lines)
     lifeline = Lifeline(connection)
     with Store(config.database) as store:
