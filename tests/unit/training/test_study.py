@@ -103,7 +103,7 @@ def test_a_row_that_fails_says_why_and_the_table_goes_on(carried: tuple[Path, Do
     text = studyreport.section(STUDY, done, "triaged study tiny", date(2026, 11, 21), 1.0)
     assert "**Partial**: 2 of 4 rows" in text
     assert str(out) not in text
-    assert "24 slices each, 2 trainings" in text
+    assert "12 slices each, 2 trainings" in text
     assert "| CNN | 0." in text.partition("95 % intervals")[2]
 
 
