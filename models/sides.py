@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans  # scikit-learn's would cost every process of the daemon two seconds
+from scipy.cluster.vq import kmeans  # scikit-learn's makes every worker start a CPU second later
 
 from models.morphology import components
 from models.severity import LEFT, RIGHT

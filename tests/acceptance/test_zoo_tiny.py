@@ -66,8 +66,7 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         whole: Path = request.getfixturevalue("shared_data") / "studies" / STUDY
     except pytest.skip.Exception:
-        drawn: Path = request.getfixturevalue("drawn").folder
-        return drawn
+        return Path(request.getfixturevalue("drawn").folder)
     folder = tmp_path_factory.mktemp(STUDY)
     for path in sorted(whole.iterdir(), key=_height_mm)[::2]:
         (folder / path.name).symlink_to(path)

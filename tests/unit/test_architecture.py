@@ -196,6 +196,8 @@ def test_intake_and_web_never_load_torch(room: str) -> None:
         ("triaged.intake.listener", {"torch", "highdicom", "scipy"}),
         ("triaged.web.app", {"torch", "highdicom", "scipy"}),
         ("triaged.worklist.board", {"torch", "highdicom", "scipy", "pydicom"}),
+        ("triaged.daemon", {"torch", "scipy", "SimpleITK"}),
+        ("triaged.analysis.analyst", {"torch", "sklearn"}),
     ],
 )
 def test_import_brings_nothing_heavy_along(module: str, absent: set[str]) -> None:

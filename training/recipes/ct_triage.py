@@ -8,8 +8,8 @@ beside the cross-entropy, a cosine; every series is annotated, because a phantom
 and 40 % have no lesion. The score is then learned once more, alone and from the beginning: beside lesions that still
 change its features, all 64 units of its hidden layer once fell silent for nearly every patient and stayed so, and, the
 last layer having no bias, every score was one half. `small` teaches the paper's network on slices of 128 x 128 at 3 mm,
-eight to a batch as for the U-Nets it is compared with: four of each of two series, by which studies are scored, too.
-The second head learns at the paper's rate: at a hundredfold the loss went into thousands. On the patients by which
+eight to a batch as for the U-Nets it is compared with: four of each of two series. A study is scored by four slices,
+too. The second head learns at the paper's rate: at a hundredfold the loss went into thousands. On the patients by which
 checkpoints are chosen the lesion Dice was 0.48, and with as many slices in batches of 16 of two series 0.40, of 16 of
 one series 0.22. `tiny` lets it learn one batch by heart.
 """

@@ -22,7 +22,7 @@ _TRAINED = {
 STUDY = Study(
     name="ct-triage",
     title="CT triage",
-    budget="every network sees 6,400 slices: in batches of 8, 1,600 series of 4, 400 of 16 or 200 boxes of 32",
+    budget="every network sees 6,400 slices: 800 batches of 8, 400 series of 16 or 200 boxes of 32",
     sections=(
         Section(
             title=reported.CT_TRIAGE[0].title,

@@ -161,21 +161,27 @@ def test_every_study_names_rows_and_columns_of_the_paper_and_recipes_that_exist(
                         assert "seed" in plan
 
 
-@pytest.mark.parametrize(
-    ("name", "scans", "slices"), [("ct-triage", 400, 16), ("amyar", 400, 1), ("deepsc", 300, 8), ("covid-mtl", 400, 16)]
-)
-def test_every_row_sees_as_much(name: str, scans: int, slices: int) -> None:
-    """So many scans, or so many slices of each; a box is as two, and CT triage counts the slices of a series. The
+BUDGETS: list[tuple[str, float, dict[str, float | str]]] = [
+    ("ct-triage", 6400, {"slices": 1, "series": "depth", "boxes": "slices"}),
+    ("amyar", 400, {"slices": 1}),
+    ("deepsc", 300, {"scans": 1, "series": 1, "volumes": 1, "slices": 1 / 8}),
+    ("covid-mtl", 400, {"volumes": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "budget", "weights"), BUDGETS)
+def test_every_row_sees_as_much(name: str, budget: float, weights: dict[str, float | str]) -> None:
+    """Counted in what the study compares by: each sample weighs so much, or as many as that field of its plan says. The
     transfer's second stage comes on top."""
-    units = {"series": 1.0, "scans": 1.0, "volumes": 1.0, "boxes": 2.0, "slices": 1.0 / slices}
     seen = set()
     for row in study(name).rows:
         for of in row.parts.values():
             if isinstance(of, Training) and not of.at_once:
                 plan = prepared(of.recipe, "small", of.changes_at("small"))[1]
                 count, what = samples({**plan, "transfer_steps": 0})
-                seen.add(count * (plan["depth"] / slices if name == "ct-triage" and what == "series" else units[what]))
-    assert seen == {scans}
+                weight = weights[what]
+                seen.add(count * (plan[weight] if isinstance(weight, str) else weight))
+    assert seen == {budget}
 
 
 def test_no_seed_is_drawn_twice() -> None:
