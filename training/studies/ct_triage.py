@@ -22,7 +22,7 @@ _TRAINED = {
 STUDY = Study(
     name="ct-triage",
     title="CT triage",
-    budget="every network sees 6,400 slices: 800 batches of 8, 400 series of 16 or 200 boxes of 32",
+    budget="every network sees 6,400 slices: 800 batches of 8, or 400 of two boxes of 8",
     sections=(
         Section(
             title=reported.CT_TRIAGE[0].title,
