@@ -153,7 +153,8 @@ class Workshop:
 
 
 def code_of(recipe: str, scale: str) -> str:
-    """Digest of the code that a training follows: the recipe, the network, and all of ours that they import."""
+    """Digest of the code that a training follows: the recipe, the network, and all of ours that they import. What is
+    only said of it, in comments and docstrings, may change."""
     if recipe in trees.METHODS:
         return _code("training.trees")  # what measures the features is among what it imports
     if recipe == thresholds.NAME:
@@ -166,7 +167,17 @@ def code_of(recipe: str, scale: str) -> str:
 @cache
 def _code(module: str) -> str:
     paths = sorted(_reached(module).items())
-    return hashlib.sha256(b"".join(path.read_bytes() for _, path in paths)).hexdigest()[:16]
+    code = "".join(without_words(path.read_text(encoding="utf-8")) for _, path in paths)
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def without_words(source: str) -> str:
+    """What Python code does, without its comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
 
 
 def _reached(module: str) -> dict[str, Path]:

@@ -4,8 +4,8 @@ The scale `paper` has the paper's values: 60,000 batches of 5 series, Adam, lear
 label; where the paper is silent, those of the published train_resnet.py: at most 32 slices, 128 x 160 pixels, as many
 positives as negatives, checkpoint by ROC AUC. `head=pyramid` is the published code's reading of the network. `small`
 takes four slices of 128 x 128 at 3 mm of each of two series, as the two-head network it is compared with, and hardly
-learns: on the patients by which checkpoints are chosen its AUC was 0.58, and with as many slices in 400 series of 16 at
-a rate of 1e-3, or in batches of four series of 8, 0.53 and 0.52. `tiny` learns one batch by heart.
+learns: on the patients by which checkpoints are chosen its AUC ended at 0.58, and with as many slices in 400 series of
+16 at a rate of 1e-3, or in batches of four series of 8, at 0.53 and 0.52. `tiny` learns one batch by heart.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from training.reported import Row as Printed
 from training.reported import Table
 from training.study import Done, Hears, Settings, run
 from training.studydata import StudyData
-from training.studyrows import Workshop
+from training.studyrows import Workshop, without_words
 from triaged.cli import app
 
 CNN = Training(recipe="cnn8", changes=("steps=6", "validate_every=3"))
@@ -207,3 +207,12 @@ def test_the_command_says_what_there_is(tmp_path: Path) -> None:
         assert ran.exit_code == 2
         assert says in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_word_said_of_the_code_repeats_no_training() -> None:
+    said = without_words(
+        '"""Of a rate."""\nLR = 1e-3  # tried\n\n\ndef rate() -> float:\n    """Of all."""\n    return LR\n'
+    )
+    assert said == without_words("LR = 1e-3\ndef rate() -> float:\n    return LR")
+    assert said != without_words("LR = 3e-3\ndef rate() -> float:\n    return LR")
+    assert without_words("def f():\n    return 'told'") != without_words("def f():\n    return 'said'")
