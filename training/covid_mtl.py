@@ -2,9 +2,9 @@
 
 The scale `paper` has the values of section 5.1: SGD with Nesterov momentum 0.9 and weight decay 5e-5, 80 epochs of
 batches of 10, a cosine from 0.005 to 5e-5, volumes of 200 x 250 x 250 at 1 mm, moved, turned and with noise. Epochs are
-those of the paper's 930 patients. Not followed: half precision, and the last epoch as the result, because there is a
-validation set here to choose by. `small` looks at the same 200 x 250 x 250 mm in 64 x 80 x 80 voxels; `tiny` at much of
-it in so few that a test can afford them.
+those of the paper's 930 patients. Not followed: half precision (`--precision bfloat16` is near it), and the last epoch
+as the result, because there is a validation set here to choose by. `small` looks at the same 200 x 250 x 250 mm in 64 x
+80 x 80 voxels; `tiny` at much of it in so few that a test can afford them.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from models.bundle import read_tensors
 from training import checkpoint
 from training.checkpoint import Position
 from training.errors import TrainingError as TrainingError
+from training.precision import FLOAT32, computing_in
 from training.team import ALONE, Team
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Run:
     team: Team = ALONE
     resume: bool = False
     accumulate: int = 1  # batches whose gradients make one step
+    precision: str = FLOAT32  # of a step; a validation computes in float32
     workers: int = 0  # threads that prepare batches ahead; 0: in turn with the network
     watch: Callable[[Progress], None] = _nobody
     stop: Callable[[], bool] = _never  # asked after every step
@@ -139,7 +141,8 @@ class _Fitting:
         self._optimizer.zero_grad(set_to_none=True)
         values: dict[str, float] = {}
         for batch in batches:
-            terms = self._terms({name: t.to(team.device) for name, t in batch.items()})
+            with computing_in(self._run_.precision, self._network, team.device):
+                terms = self._terms({name: t.to(team.device) for name, t in batch.items()})
             torch.autograd.backward([torch.stack(list(terms.values())).sum() / len(batches)])
             for name, term in terms.items():
                 values[name] = values.get(name, 0.0) + float(term.detach()) / len(batches)

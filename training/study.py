@@ -20,6 +20,7 @@ from training.errors import TrainingError
 from training.evaluate import REFERENCE
 from training.loop import Progress
 from training.measure import Case, Measured
+from training.precision import BFLOAT16, FLOAT32, PRECISIONS
 from training.scores import RESAMPLES
 from training.studycases import Judgement
 from training.studydata import SETS, SIZES, StudyData
@@ -33,7 +34,9 @@ SEEDS = 3  # of the rows that are ordered
 CAP_MINUTES = 60.0  # of one training
 MEASUREMENTS, TRAININGS = "measurements", "trainings"
 HEADER = """Not comparable with the paper: ours are {data}, scale {scale}; {budget}. Means over seeds, {seeds} for the
-rows that are ordered and 1 for the rest; the lungs of every row by {lungs}."""
+rows that are ordered and 1 for the rest; {computing}the lungs of every row by {lungs}."""
+
+COMPUTING = "trained in mixed precision (bfloat16); "
 
 
 class CannotStudy(Exception):
@@ -52,6 +55,7 @@ class Settings:
     cap_minutes: float = CAP_MINUTES
     lungs: str = ""
     device: str = "cpu"
+    precision: str = FLOAT32  # of the trainings
     resamples: int = RESAMPLES
 
 
@@ -86,10 +90,12 @@ def study(name: str) -> Study:
 
 
 def checked(name: str, settings: Settings) -> Study:
-    """The study of that name, once it is known that it has the rows and the scale. Raises CannotStudy."""
+    """The study of that name, once it is known that what is asked of it can be. Raises CannotStudy."""
     found = study(name)
     if settings.scale not in SIZES:
         raise CannotStudy(f"no study has the scale {settings.scale}; there are {', '.join(SIZES)}")
+    if settings.precision not in PRECISIONS:
+        raise CannotStudy(f"no precision {settings.precision}; there are {', '.join(PRECISIONS)}")
     _require_rows(found, settings.rows)
     return found
 
@@ -132,6 +138,7 @@ class _Carrying:
             scale=settings.scale,
             folder=settings.out / TRAININGS,
             device=settings.device,
+            precision=settings.precision,
             cap_s=60.0 * settings.cap_minutes,
             watch=self._watch,
             stop=hears.stop,
@@ -236,6 +243,7 @@ class _Carrying:
             scale=self._settings.scale,
             budget=study.budget if self._settings.scale == "small" else "as few samples as show that it works",
             seeds=self._settings.seeds,
+            computing=COMPUTING if self._settings.precision == BFLOAT16 else "",
             lungs=Path(self._lungs).name,
         )
         notes = [" ".join(header.split()), section.note, _partial(lacking, len(rows))]

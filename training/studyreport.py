@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from training.comparison import Study
+from training.precision import FLOAT32
 from training.realreport import machine
 from training.reproduce import RESULTS
 from training.study import Done, Settings
@@ -59,5 +60,6 @@ def command(study: Study, settings: Settings, rows: Sequence[str]) -> str:
     """What makes the section again; of folders nothing is said."""
     chosen = ["--rows", ",".join(rows)] if rows else []
     lungs = ["--lungs", settings.lungs] if settings.lungs else []
+    computing = ["--precision", settings.precision] if settings.precision != FLOAT32 else []
     words = ["triaged study", study.name, "--scale", settings.scale, "--out DIR", f"--seeds {settings.seeds}"]
-    return " ".join([*words, f"--cap-minutes {settings.cap_minutes:g}", *chosen, *lungs])
+    return " ".join([*words, f"--cap-minutes {settings.cap_minutes:g}", *computing, *chosen, *lungs])

@@ -23,6 +23,7 @@ from models.bundle import CARD
 from training import checkpoint, thresholds, trees
 from training.comparison import Training, samples
 from training.loop import LAST, Progress
+from training.precision import FLOAT32
 from training.studydata import StudyData
 from training.team import Alone
 from training.train import bundle_so_far, prepared, train
@@ -56,6 +57,7 @@ class Workshop:
     scale: str
     folder: Path
     device: str = "cpu"
+    precision: str = FLOAT32
     cap_s: float = float("inf")
     watch: Watch = lambda progress: None
     stop: Callable[[], bool] = lambda: False
@@ -96,6 +98,7 @@ class Workshop:
                     changes=self._changes(training, seed),
                     team=Alone(device=self.device),
                     resume=(work / LAST).exists(),
+                    precision=self.precision,
                     watch=together((note, log)),
                     stop=lambda: self.stop() or clock.seconds >= self.cap_s,
                 )
@@ -138,8 +141,9 @@ class Workshop:
     def place(self, training: Training, seed: int | None) -> tuple[Path, dict[str, Any]]:
         """The folder of a training, by everything that decides what comes out, and its plan."""
         plan = self._plan(training, seed)
-        said = json.dumps([training.recipe, self.scale, plan, self.data.digest, code_of(training.recipe, self.scale)])
-        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+        code = code_of(training.recipe, self.scale)
+        said = [training.recipe, self.scale, plan, self.data.digest, code, self.precision]
+        digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
         return self.folder / f"{training.recipe}-{digest}", plan
 
     def _plan(self, training: Training, seed: int | None) -> dict[str, Any]:

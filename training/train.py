@@ -22,6 +22,7 @@ from models.cards import Card
 from training import checkpoint
 from training.familiar import measured
 from training.loop import BEST, LAST, Fitted, Progress, Run, TrainingError
+from training.precision import FLOAT32, require_precision
 from training.recipe import Data, Module, Recipe
 from training.team import ALONE, Team
 
@@ -90,27 +91,39 @@ def train(
     resume: bool = False,
     workers: int = 0,
     accumulate: int = 1,
+    precision: str = FLOAT32,
     watch: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Follow the recipe and write out/bundle. Raises TrainingError where the folder holds another training."""
     if name in _at_once():
         return _at_once()[name](name, scale=scale, changes=changes, data=data, out=out)
+    require_precision(precision)
     recipe, plan = prepared(name, scale, changes)
     if (out / LAST).exists() and not resume:
         raise TrainingError(f"{out} holds a training; resume it, or choose another folder")
     if resume and not (out / LAST).exists():
         raise TrainingError(f"{out} holds no training to resume")
     samples = recipe.data(data)
-    described: Mapping[str, Any] = {**manifest(name, scale, plan, samples, team), "accumulate": accumulate}
+    described = manifest(name, scale, plan, samples, team) | {"accumulate": accumulate, "precision": precision}
     if resume:
-        described = _continued(json.loads((out / MANIFEST).read_text(encoding="utf-8")), described, recipe, out / LAST)
+        before = {"precision": FLOAT32, **json.loads((out / MANIFEST).read_text(encoding="utf-8"))}
+        described = _continued(before, described, recipe, out / LAST)
     out.mkdir(parents=True, exist_ok=True)
     if team.rank == 0:
         (out / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     torch.manual_seed(recipe.seed)
     network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
-    run = Run(folder=out, team=team, resume=resume, workers=workers, accumulate=accumulate, watch=watch, stop=stop)
+    run = Run(
+        folder=out,
+        team=team,
+        resume=resume,
+        accumulate=accumulate,
+        precision=precision,
+        workers=workers,
+        watch=watch,
+        stop=stop,
+    )
     fitted = recipe.fit(recipe, network, samples, run)
     if fitted.finished and team.rank == 0:
         together = accumulate * team.size
@@ -191,10 +204,10 @@ def changed(plan: Any, changes: Sequence[str]) -> Any:
         raise TrainingError(wrong) from error
 
 
-def _continued(before: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, last: Path) -> Mapping[str, Any]:
+def _continued(before: dict[str, Any], now: Mapping[str, Any], recipe: Recipe, last: Path) -> dict[str, Any]:
     """The manifest of a training that is resumed: what it said, and who takes the steps that are left, where that is
     another commit or machine. Raises TrainingError where it was another training, CheckpointError."""
-    for key in ("recipe", "scale", "plan", "data", "accumulate", "processes"):
+    for key in ("recipe", "scale", "plan", "data", "accumulate", "precision", "processes"):
         if before.get(key) != now[key]:
             raise TrainingError(f"cannot resume: the {key} was {before.get(key)} and is {now[key]}")
     at = checkpoint.peek(last)

@@ -15,6 +15,7 @@ from triaged.commands.terminal import (
     BAD_CONFIGURATION,
     AsJson,
     Device,
+    Precision,
     Threads,
     err,
     fail,
@@ -180,6 +181,7 @@ def train(
     workers: Annotated[int, typer.Option(help="Threads that prepare batches ahead; worth it beside a GPU.")] = 0,
     devices: Annotated[int, typer.Option(min=1, help="Processes that train together, one per device.")] = 1,
     accumulate: Annotated[int, typer.Option(min=1, help="Batches per step, for less memory than one large one.")] = 1,
+    precision: Precision = "float32",
     resume: Annotated[bool, typer.Option("--resume", help="Continue what was stopped.")] = False,
     board: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")] = False,
     as_json: AsJson = False,
@@ -210,6 +212,7 @@ def train(
                 resume=resume,
                 workers=workers,
                 accumulate=accumulate,
+                precision=precision,
                 watch=watch,
                 stop=stop,
             )

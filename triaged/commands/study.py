@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from triaged.clock import now
-from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, Device, Threads, err, fail, out, print_json
+from triaged.commands.terminal import BAD_CONFIGURATION, AsJson, Device, Precision, Threads, err, fail, out, print_json
 
 app = typer.Typer()
 
@@ -35,6 +35,7 @@ def study(
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
+    precision: Precision = "float32",
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw phantoms.")] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +61,7 @@ def study(
         cap_minutes=cap_minutes,
         lungs=lungs,
         device=device,
+        precision=precision,
     )
     began = time.monotonic()
     try:

@@ -17,6 +17,10 @@ err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0 ... or auto.")]
+Precision = Annotated[
+    str,
+    typer.Option(help="Trainings compute in float32, or in bfloat16 where that is safe: faster where hardware has it."),
+]
 Threads = Annotated[int | None, typer.Option(help="Of the CPU; fewer or more may change the last digits.")]
 
 

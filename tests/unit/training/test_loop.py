@@ -18,6 +18,7 @@ from models.cards import Card
 from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.loop import BEST, LAST, Progress, Run, TrainingError, fit
+from training.precision import BFLOAT16
 from training.recipe import Batch, Group, Recipe, Stage, Teacher, constant, cosine, drop
 
 
@@ -115,6 +116,21 @@ def test_resuming_continues_bit_for_bit(recipe: Recipe, stopped_after: int, tmp_
     second = fit(recipe, network, Noise(), Run(folder=tmp_path / "cut", resume=True))
     assert second.finished
     assert same(network.state_dict(), expected)
+
+
+def test_steps_in_bfloat16_learn_the_same_roughly_and_resume_bit_for_bit(tmp_path: Path) -> None:
+    full = weights(RECIPE, Run(folder=tmp_path / "full"))
+    mixed = weights(RECIPE, Run(folder=tmp_path / "mixed", precision=BFLOAT16))
+    assert {t.dtype for t in mixed.values() if t.is_floating_point()} == {torch.float32}
+    assert not same(full, mixed)
+    decided = [name for name in full if name not in ("body.0.bias", NORM)]  # a bias before a batch norm is noise
+    assert {name: t.tolist() for name, t in mixed.items() if name in decided} == {
+        name: pytest.approx(full[name].numpy(), abs=0.05) for name in decided
+    }
+    cut = Run(folder=tmp_path / "cut", precision=BFLOAT16, stop=after(5))
+    torch.manual_seed(RECIPE.seed)
+    assert not fit(RECIPE, Net(), Noise(), cut).finished
+    assert same(weights(RECIPE, replace(cut, resume=True, stop=lambda: False)), mixed)
 
 
 def test_batches_prepared_ahead_are_the_same_batches(tmp_path: Path) -> None:

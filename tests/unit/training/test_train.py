@@ -183,6 +183,18 @@ def test_a_training_is_not_overwritten_nor_resumed_as_another(data: Path, tmp_pa
             resume=True,
             accumulate=2,
         )
+    with pytest.raises(TrainingError, match="the precision was float32 and is bfloat16"):
+        train(
+            "lungs-unet",
+            scale="tiny",
+            data=data,
+            out=tmp_path,
+            changes=SMALLER["lungs-unet"],
+            resume=True,
+            precision="bfloat16",
+        )
+    with pytest.raises(TrainingError, match="no precision half; there are float32, bfloat16"):
+        train("lungs-unet", scale="tiny", data=data, out=tmp_path / "other", precision="half")
 
 
 @pytest.mark.parametrize(
