@@ -99,6 +99,7 @@ class Workshop:
                     team=Alone(device=self.device),
                     resume=(work / LAST).exists(),
                     precision=self.precision,
+                    to_serve=False,
                     watch=together((note, log)),
                     stop=lambda: self.stop() or clock.seconds >= self.cap_s,
                 )

@@ -92,10 +92,12 @@ def train(
     workers: int = 0,
     accumulate: int = 1,
     precision: str = FLOAT32,
+    to_serve: bool = True,
     watch: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """Follow the recipe and write out/bundle. Raises TrainingError where the folder holds another training."""
+    """Follow the recipe and write out/bundle. `to_serve`: with the ranges of what is familiar to it, which can take as
+    long as the training. Raises TrainingError where the folder holds another training."""
     if name in _at_once():
         return _at_once()[name](name, scale=scale, changes=changes, data=data, out=out)
     require_precision(precision)
@@ -128,14 +130,14 @@ def train(
     if fitted.finished and team.rank == 0:
         together = accumulate * team.size
         for folder, (card, part) in _kept(recipe, network).items():
-            _bundled(out / folder, _limited(card, together), part, samples, fitted, described)
+            _bundled(out / folder, _limited(card, together), part, samples, fitted, described, to_serve=to_serve)
     bundle = out / BUNDLE if fitted.finished else None
     return Trained(bundle=bundle, scores=fitted.scores, best_step=fitted.best_step)
 
 
 def bundle_so_far(name: str, *, scale: str, data: Path, out: Path, into: Path, changes: Sequence[str] = ()) -> Trained:
-    """Write into/bundle of the best weights that the unfinished training in `out` has come to; the training can still
-    be resumed. Raises CheckpointError where it has no checkpoint."""
+    """Write into/bundle of the best weights that the unfinished training in `out` has come to, as not `to_serve`;
+    the training can still be resumed. Raises CheckpointError where it has no checkpoint."""
     recipe, _ = prepared(name, scale, changes)
     network = zoo.architectures()[recipe.card.architecture].network(**recipe.card.arguments)
     position = checkpoint.read(out / (BEST if (out / BEST).exists() else LAST), network)
@@ -144,8 +146,8 @@ def bundle_so_far(name: str, *, scale: str, data: Path, out: Path, into: Path, c
     described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     for folder, (card, part) in _kept(recipe, network).items():
         words = f"stopped early, with the weights of step {position.step}"
-        limited = replace(card, limits="; ".join(limit for limit in (card.limits, words) if limit))
-        _bundled(into / folder, limited, part, samples, fitted, described)
+        limited = replace(card, limits=_and(card.limits, words))
+        _bundled(into / folder, limited, part, samples, fitted, described, to_serve=False)
     return Trained(bundle=into / BUNDLE, scores=fitted.scores, best_step=fitted.best_step)
 
 
@@ -176,15 +178,29 @@ def _limited(card: Card, together: int) -> Card:
     if together == 1:
         return card
     words = f"trained with the gradients of {together} batches together, of which batch norms saw one at a time"
-    return replace(card, limits="; ".join(part for part in (card.limits, words) if part))
+    return replace(card, limits=_and(card.limits, words))
+
+
+def _and(limits: str, words: str) -> str:
+    return "; ".join(part for part in (limits, words) if part)
 
 
 def _bundled(
-    folder: Path, card: Card, network: torch.nn.Module, data: Data, fitted: Fitted, described: Mapping[str, Any]
+    folder: Path,
+    card: Card,
+    network: torch.nn.Module,
+    data: Data,
+    fitted: Fitted,
+    described: Mapping[str, Any],
+    *,
+    to_serve: bool,
 ) -> None:
     scores = {name: round(value, 4) for name, value in fitted.scores.items() if math.isfinite(value)}
     card = replace(card, synthetic=data.synthetic, training_data=data.description, scores=scores)
-    card = replace(card, familiar=measured(data, card, network))
+    if to_serve:
+        card = replace(card, familiar=measured(data, card, network))
+    else:
+        card = replace(card, limits=_and(card.limits, "does not know what is unfamiliar to it"))
     save_bundle(folder, card, {name: t.cpu() for name, t in network.state_dict().items()})
     (folder / MANIFEST).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
