@@ -7,7 +7,8 @@ their order open; chosen here, so that the counts come out:
 - encoder: ten 3 x 3 convolutions with ReLU in five levels of 64 to 1024 maps, dropout 0.5 after the last two levels,
   He's initialisation, as in the Keras U-Net that the description fits;
 - each decoder: four times nearest upsampling, a 2 x 2 convolution (the "4 additional"), the skip and two convolutions;
-  then a 3 x 3 convolution to 2 maps and a 1 x 1 to 1 (the other ten);
+  then a 3 x 3 convolution to 2 maps and a 1 x 1 to 1 (the other ten); the bias of the former begins at 2, without which
+  most of these maps are 0 nearly everywhere before anything is learned, and stay so;
 - classifier: a 3 x 3 convolution to 128 maps and a pooling before the dense layers; dropout after each of them.
 
 The encoder ends in 1024 maps of 16 x 16 at planes of 256; the 32 x 32 of section 2.2.4 is that of 512. Code
@@ -28,6 +29,7 @@ LEVELS, DROPPED = 5, 2  # levels of the encoder, and how many of the last have d
 DROPOUT = 0.5
 CLASSIFIER = 2  # maps of the classifier's convolution, times the width
 HIDDEN = (128, 64)
+NARROW, ALIVE = 1, 2.0  # the layer of a decoder that has two maps, and what their bias begins with
 CNN_WIDTHS = (8, 16, 32, 64, 128, 256)
 CNN_DROPOUT = 0.25
 CNN_HIDDEN = 128
@@ -56,6 +58,9 @@ class ThreeTaskNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # every convolution here has one
+        for decoder in (self.reconstruction, self.segmentation):
+            if decoder is not None:
+                nn.init.constant_(decoder.get_parameter(f"{NARROW}.bias"), ALIVE)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Slices (N, 1, plane, plane) in [0, 1] to what the tasks ask for: "reconstruction" (N, 1, plane, plane),

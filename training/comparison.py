@@ -13,7 +13,7 @@ from training.reported import Cells, Table
 from training.train import BUNDLE
 
 # Fields of plans: what a training's steps are called, and what a step takes, the whole before its parts.
-STEPS = ("steps", "joint_steps", "transfer_steps")
+STEPS = ("ends_steps", "steps", "joint_steps", "transfer_steps")
 TAKEN = ("series", "scans", "volumes", "boxes", "slices")
 
 

@@ -6,52 +6,30 @@ One task of model 14's network, with its settings, trained on the images that ha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from models.reconstruction import LEVELS
-from training.recipe import Group, Recipe
-from training.recipes.reconstruction import SMALL, TINY, UNetPlan, card, of_family
+from training.recipe import Recipe
+from training.recipes.reconstruction import SMALL, SMALL_DECODERS, TINY, UNetPlan, card, of_family, stages
 
 EPOCH = 13  # steps: 50 images in batches of 4
-LAST = "segmentation.3."  # two weights and a bias, which decide how sure the network may be
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan(UNetPlan):
-    """What `--set` changes. `by_width`: a level learns as much more slowly as it is wider than the first; `last_lr`: a
-    factor of the last layer's learning rate."""
-
-    by_width: bool = False
-    last_lr: float = 1.0
-
-
-_PAPER = Plan(steps=500 * EPOCH, validate_every=EPOCH)
+_PAPER = UNetPlan(steps=500 * EPOCH, validate_every=EPOCH)
 # Adam moves every weight alike, so what leaves a layer moves the further the more enters it: without norms, where the
 # first level learns in dozens of steps, the fifth would drive all maps to 0 or 1 for good. And lesions fill a quarter
 # of the picture: Dice alone halves only where the rest has fallen below even odds, for which three numbers at the end
 # have far to go. Seed 1: both weights of that layer begin below 0, and what is no lesion may learn to raise the maps
 # behind them; with 42 both are above, and the bias alone speaks against.
 _BY_HEART = {"plane": 32, "slices": 2, "steps": 36, "validate_every": 36, "lr": 5e-4, "seed": 1}
-SCALES: Mapping[str, Plan] = {
+SCALES: Mapping[str, UNetPlan] = {
     "paper": _PAPER,
-    "small": replace(_PAPER, **SMALL),
+    "small": replace(_PAPER, **{**SMALL, **SMALL_DECODERS}),
     "tiny": replace(_PAPER, **{**TINY, **_BY_HEART}, by_width=True, last_lr=40.0),
 }
 
 
-def recipe(scale: str, plan: Plan) -> Recipe:
+def recipe(scale: str, plan: UNetPlan) -> Recipe:
     arguments = {"tasks": "T2", "plane": plan.plane, "width": plan.width}
     described = card(15, scale, plan.plane, "three-task-net", arguments, ("lesions",))
     annotated = {"covid": plan.with_mask}
-    return of_family(described, plan, annotated=annotated, only_annotated=True, groups=groups(plan))
-
-
-def groups(plan: Plan) -> tuple[Group, ...]:
-    """Parameters by how fast they learn."""
-    levels: list[Group] = []
-    if plan.by_width:  # of the decoder the coarsest level is the first
-        for level in range(1, LEVELS):
-            slower, up = 0.5**level, LEVELS - 1 - level
-            places = (f"encoder.blocks.{level}.", f"segmentation.0.ups.{up}.", f"segmentation.0.blocks.{up}.")
-            levels += [Group(prefix=place, lr_factor=slower) for place in places]
-    return (Group(prefix=LAST, lr_factor=plan.last_lr), *levels, Group())
+    return of_family(described, plan, annotated=annotated, only_annotated=True, stages=stages(plan))

@@ -51,6 +51,20 @@ def test_tasks_are_those_that_were_named() -> None:
     assert list(network(torch.rand(2, 1, 32, 32))) == ["reconstruction", "covid"]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_no_decoder_begins_with_maps_that_are_dead(seed: int) -> None:
+    torch.manual_seed(seed)
+    network = ThreeTaskNet("T1T2", plane=64, width=8)
+    seen: list[torch.Tensor] = []
+    for decoder in (network.reconstruction, network.segmentation):
+        assert decoder is not None
+        decoder.get_submodule("1").register_forward_hook(lambda module, given, maps: seen.append(maps))
+    with torch.inference_mode():
+        network(torch.rand(2, 1, 64, 64))
+    assert all((maps > 0).float().mean(dim=(0, 2, 3)).min() > 0.2 for maps in seen)
+    assert len(seen) == 2
+
+
 def test_decovnet_begins_as_its_shortcuts_and_takes_any_volume() -> None:
     torch.manual_seed(3)
     network = DeCoVNet(classes=2).eval()

@@ -11,6 +11,7 @@ import torch
 
 from models.case import InputSpec, Kind, MaskPolicy
 from models.predict import LungMasks, resolve
+from models.reconstruction import ThreeTaskNet
 from models.severity import LEFT, RIGHT
 from models.volume_triage import DIAGNOSES
 from tests.unit.models.chest import Drawn, draw
@@ -128,6 +129,24 @@ def test_the_papers_scales_have_the_papers_numbers() -> None:
     inf_net, plan = prepared("inf-net", "paper")
     assert (plan["plane"], plan["slices"], plan["lr"]) == (352, 24, 1e-4)
     assert [inf_net.stages[0].schedule(done) for done in (0.49, 0.51, 0.99)] == [1.0, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(("name", "decoders"), [("reconstruction", 2), ("unet", 1)])
+def test_at_small_the_ends_of_decoders_learn_first_and_wide_levels_slowly(name: str, decoders: int) -> None:
+    recipe, plan = prepared(name, "small", ["width=2"])
+    network = ThreeTaskNet(**recipe.card.arguments)  # type: ignore[arg-type]  # what a card says
+    names = [name for name, _ in network.named_parameters()]
+    ends, every = recipe.stages
+    learning = [name for name in names if name.startswith(ends.trainable)]
+    assert (len(learning), {name.rpartition(".")[2] for name in learning}) == (decoders, {"bias"})
+    assert ends.steps + every.steps == plan["ends_steps"] + plan["steps"] == prepared("cnn8", "small")[1]["steps"]
+
+    def factor(parameter: str) -> float:
+        return next(group.lr_factor for group in every.groups if parameter.startswith(group.prefix))
+
+    assert [factor(f"encoder.blocks.{level}.0.weight") for level in range(5)] == [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16]
+    assert [factor(f"segmentation.0.{part}.0.1.weight") for part in ("ups", "blocks")] == [1 / 16, 1 / 16]
+    assert (factor("segmentation.3.weight"), factor("segmentation.1.weight")) == (20.0, 1.0)
 
 
 def test_the_dice_of_amyar_is_soft_too() -> None:
