@@ -37,7 +37,7 @@ class Plan(SeriesPlan):
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(**{**SMALL, "slice_mm": 4.5, "rows": 80, "columns": 80}),
+    "small": Plan(**{**SMALL, "lr": 1e-3, "slice_mm": 4.5, "rows": 80, "columns": 80}),
     "tiny": Plan(
         **{**TINY, "steps": 18, "validate_every": 18, "slice_mm": 20.0, "rows": 48, "columns": 64, "augment": False}
     ),

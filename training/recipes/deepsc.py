@@ -9,7 +9,7 @@ from training.recipe import Recipe
 
 SCALES = deepsc.scales(
     JointPlan,
-    small={"steps": 200, "joint_steps": 100, "validate_every": 100},
+    small={"steps": 100, "joint_steps": 50, "validate_every": 50},
     tiny={"steps": 10, "lr": 3e-3, "joint_steps": 10, "joint_lr": 3e-3, "validate_every": 10},
 )
 
