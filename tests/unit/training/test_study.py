@@ -18,6 +18,7 @@ from training import studyreport
 from training.analyses import curves
 from training.columns import area, covid_with_lesions, decision, everyone, lesion_dice
 from training.comparison import Column, Method, Row, Section, Study, Training
+from training.precision import BFLOAT16
 from training.reported import Row as Printed
 from training.reported import Table
 from training.study import Done, Hears, Settings, run
@@ -95,6 +96,7 @@ def test_a_study_prints_the_papers_table_for_both_sets_of_cases(carried: tuple[P
 
 def test_a_row_that_fails_says_why_and_the_table_goes_on(carried: tuple[Path, Done]) -> None:
     out, done = carried
+    assert "mixed precision" not in done.tables[0].as_markdown()
     assert set(done.missing) == {"cnn-too-fast", "lungs"}
     marks = done.tables[0].marks
     assert "no number" in marks["CNN, too fast"][0]
@@ -190,8 +192,9 @@ def test_a_training_is_kept_under_what_decides_it(data: StudyData, tmp_path: Pat
         shop.place(WORSE, 42)[0],
         shop.place(replace(CNN, recipe="unet"), 42)[0],
         replace(shop, scale="small").place(CNN, 42)[0],
+        replace(shop, precision=BFLOAT16).place(CNN, 42)[0],
     }
-    assert len(places) == 5
+    assert len(places) == 6
     assert shop.place(replace(CNN, bundle="another"), 42) == shop.place(CNN, 42), "one training, two bundles"
     assert shop.seeds(CNN, 3) == [42, 43, 44]
     assert shop.seeds(Training(recipe="random-forest"), 3) == [None]
@@ -202,11 +205,26 @@ def test_the_command_says_what_there_is(tmp_path: Path) -> None:
         (["cats"], "ct-triage"),
         (["amyar", "--scale", "huge"], "small"),
         (["amyar", "--rows", "x"], "t2-t3"),
+        (["amyar", "--precision", "half"], "bfloat16"),
     ):
         ran = CliRunner().invoke(app, ["study", *words, "--out", str(tmp_path)])
         assert ran.exit_code == 2
         assert says in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_in_mixed_precision_trains_so_and_says_so(data: StudyData, tmp_path: Path) -> None:
+    one = replace(STUDY, sections=(replace(STUDY.sections[0], rows=STUDY.sections[0].rows[1:2]),))
+    mixed = settings(tmp_path, seeds=1, precision=BFLOAT16)
+    done = run(one, data, mixed)
+    assert done.missing == ()
+    assert "trained in mixed precision (bfloat16); the lungs" in done.tables[0].as_markdown()
+    assert "--precision bfloat16" in studyreport.command(one, mixed, ())
+    (manifest,) = tmp_path.rglob("bundle/manifest.json")
+    assert json.loads(manifest.read_text())["precision"] == BFLOAT16
+    card = read_card(manifest.parent)
+    assert (card.familiar, "does not know what is unfamiliar" in card.limits) == ({}, True)
+    assert "precision" not in studyreport.command(one, settings(tmp_path), ())
 
 
 def test_a_word_said_of_the_code_repeats_no_training() -> None:
