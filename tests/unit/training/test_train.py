@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,26 +174,13 @@ def test_a_training_is_not_overwritten_nor_resumed_as_another(data: Path, tmp_pa
         quick("lungs-unet", data, tmp_path)
     with pytest.raises(TrainingError, match="the plan was"):
         quick("lungs-unet", data, tmp_path, "lr=0.5", resume=True)
+    again = partial(
+        train, "lungs-unet", scale="tiny", data=data, out=tmp_path, changes=SMALLER["lungs-unet"], resume=True
+    )
     with pytest.raises(TrainingError, match="the accumulate was 1 and is 2"):
-        train(
-            "lungs-unet",
-            scale="tiny",
-            data=data,
-            out=tmp_path,
-            changes=SMALLER["lungs-unet"],
-            resume=True,
-            accumulate=2,
-        )
+        again(accumulate=2)
     with pytest.raises(TrainingError, match="the precision was float32 and is bfloat16"):
-        train(
-            "lungs-unet",
-            scale="tiny",
-            data=data,
-            out=tmp_path,
-            changes=SMALLER["lungs-unet"],
-            resume=True,
-            precision="bfloat16",
-        )
+        again(precision="bfloat16")
     with pytest.raises(TrainingError, match="no precision half; there are float32, bfloat16"):
         train("lungs-unet", scale="tiny", data=data, out=tmp_path / "other", precision="half")
 
