@@ -45,7 +45,7 @@ class Plan(drafts.Plan):
 
 
 # What the scales mean for all of them: two cores, and a test.
-SMALL: Mapping[str, Any] = {"steps": 300, "lr": 3e-4, "validate_every": 150, "validation_cases": 40}
+SMALL: Mapping[str, Any] = {"steps": 300, "lr": 3e-4, "validate_every": 300, "validation_cases": 10}
 TINY: Mapping[str, Any] = {"steps": 12, "lr": 1e-3, "validate_every": 12, "validation_cases": 4, "by_heart": True}
 
 

@@ -9,7 +9,7 @@ from training.recipe import Recipe
 
 SCALES = deepsc.scales(
     JointPlan,
-    small={"steps": 100, "joint_steps": 50, "validate_every": 50},
+    small={"steps": 100, "joint_steps": 50, "validate_every": 100},
     tiny={"steps": 10, "lr": 3e-3, "joint_steps": 10, "joint_lr": 3e-3, "validate_every": 10},
 )
 

@@ -43,7 +43,7 @@ class Plan(drafts.Plan):
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(steps=150, slices=64, plane=80, validate_every=75, validation_cases=20),
+    "small": Plan(steps=150, slices=64, plane=80, validate_every=150, validation_cases=10),
     "tiny": Plan(steps=28, lr=2e-3, slices=16, plane=32, validate_every=28, validation_cases=4, by_heart=True),
 }
 

@@ -39,7 +39,7 @@ class Plan(diagnosis.Plan):
 
 SCALES: Mapping[str, Plan] = {
     "paper": Plan(),
-    "small": Plan(**{**SMALL, "steps": 150, "validate_every": 75, "slices": 64, "plane": 80}),
+    "small": Plan(**{**SMALL, "steps": 150, "validate_every": 150, "slices": 64, "plane": 80}),
     "tiny": Plan(**{**TINY, "slices": 16, "plane": 40}),
 }
 
