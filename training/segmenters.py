@@ -2,8 +2,8 @@
 
 The paper says nothing of how they were trained. Networks are shown what its own network is shown: the window, and 1,000
 scans of COVID-19 and CAP; `paper` has each method's own optimiser where its authors publish it, and else our choice.
-An epoch is a slice of each scan, 8 at a time. `small` looks at slices at 3 mm
-and keeps the last step; `tiny` learns one batch by heart.
+An epoch is a slice of each scan, 8 at a time. `small` looks at slices at 3 mm and keeps the last step; `tiny` learns
+one batch by heart.
 """
 
 from __future__ import annotations
