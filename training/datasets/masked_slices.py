@@ -16,8 +16,9 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.grid import resample_mask
 from models.maps import stretched
-from models.prepare import on_case, prepare
+from models.prepare import grid_shape, on_case, prepare
 from training.datasets.lesions import Lesions
 from training.datasets.phantom import Patient, drawn, joined, maps_of, padded, volume_of
 from training.datasets.stored import DataError
@@ -40,8 +41,17 @@ class MaskedSlices(Lesions):
         patient, _ = drawn(self.train, self.shares, rng, annotated=True)
         there = (patient.lesions & patient.lungs).any(axis=(1, 2))
         lung = patient.lungs.any(axis=(1, 2))
-        wanted = lung & (there if rng.random() < self.with_lesions else ~there)
-        return self.slice_of(patient, int(rng.choice(np.flatnonzero(wanted if wanted.any() else lung))))
+        wanted = there if rng.random() < self.with_lesions else ~there
+        for among in (lung & wanted, lung):
+            for s in rng.permutation(np.flatnonzero(among)):
+                if self._is_seen(patient, int(s)):
+                    return self.slice_of(patient, int(s))
+        raise DataError(f"{self.train.description}: a patient without lung at {self.spec.pixel_mm} mm, to be left out")
+
+    def _is_seen(self, patient: Patient, s: int) -> bool:
+        """Whether the lung of a slice is there on the specification's grid too, where a few pixels of it vanish."""
+        _, rows, columns = grid_shape(volume_of(patient), self.spec)
+        return bool(resample_mask(patient.lungs[s : s + 1], (1, rows, columns)).any())
 
     def slice_of(self, patient: Patient, s: int) -> dict[str, Tensor]:
         """Image and lesions (1, 1, H, W) of one slice that shows lung."""

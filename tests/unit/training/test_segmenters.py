@@ -12,7 +12,7 @@ import torch
 from models.bundle import read_card, read_tensors
 from tests.unit.training.small_patients import patient, written
 from training.datasets.masked_slices import MaskedSlices, StretchedVolumes, affine, bent
-from training.datasets.stored import StoredPatient
+from training.datasets.stored import DataError, StoredPatient
 from training.recipes.fss import loss, support
 from training.train import prepared, train
 
@@ -60,6 +60,20 @@ def test_slices_with_and_without_lesions_come_as_often_as_asked(folder: Path, sh
     data = replace(slices(folder, "unetpp", f"with_lesions={share}", "slices=40"), train=OnePatient())
     found = data.batch(np.random.default_rng(2))["lesions"].flatten(1).any(1).float().mean()
     assert float(found) == pytest.approx(share, abs=0.2 if share == 0.5 else 0.0)
+
+
+def test_slices_whose_lung_vanishes_on_the_grid_are_not_shown(folder: Path) -> None:
+    one = OnePatient()
+    lungs = one.patient.lungs.copy()
+    lungs[:4] = lungs[6:] = False
+    lungs[:4, 20, 20] = True  # a pixel of 2 mm, on a grid of 6 mm
+    data = slices(folder, "unetpp", "with_lesions=0", "slices=8", "pixel_mm=6")
+    one.patient = replace(one.patient, lungs=lungs)
+    shown = replace(data, train=one).batch(np.random.default_rng(2))
+    assert (shown["image"] > 0).flatten(1).any(1).all()
+    lungs[4:6] = False
+    with pytest.raises(DataError, match=r"without lung at 6\.0 mm"):
+        replace(data, train=one).batch(np.random.default_rng(2))
 
 
 def test_boxed_slices_show_what_lies_around_the_lungs(folder: Path) -> None:
