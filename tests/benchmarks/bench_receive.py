@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -21,7 +20,7 @@ import numpy as np
 
 from tests.benchmarks.measured import Measured, in_turns
 from tests.orthanc import orthanc
-from tests.support import free_port
+from tests.support import free_port, peer, program
 from tests.unit.intake.making import config_for, data_set, listening
 
 IMAGES = 120
@@ -46,7 +45,7 @@ def written(folder: Path, images: int, side: int) -> Path:
 
 def seconds_to_send(folder: Path, port: int, called: str = "TRIAGED") -> float:
     began = time.perf_counter()
-    command = ["dcmsend", "-aec", called, "127.0.0.1", str(port), "+sd", str(folder)]
+    command = [peer("dcmsend"), "-aec", called, "127.0.0.1", str(port), "+sd", str(folder)]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     return time.perf_counter() - began
 
@@ -54,7 +53,7 @@ def seconds_to_send(folder: Path, port: int, called: str = "TRIAGED") -> float:
 def through_storescp(folder: Path, into: Path) -> float:
     into.mkdir()
     port = free_port()
-    command = ["storescp", "-aet", "TRIAGED", "-pdu", "131072", "-od", str(into), str(port)]
+    command = [peer("storescp"), "-aet", "TRIAGED", "-pdu", "131072", "-od", str(into), str(port)]
     with subprocess.Popen(command, env={**os.environ, "TCP_NODELAY": "1"}) as server:
         time.sleep(1.0)
         try:
@@ -75,16 +74,17 @@ def through_us(folder: Path, into: Path) -> float:
 
 def run(images: int = IMAGES, side: int = SIDE, repeats: int = REPEATS) -> list[Measured]:
     """Milliseconds per image. Peers that are not installed are left out."""
-    if not shutil.which("dcmsend"):
+    if not program("dcmsend"):
         print("receive: left out, dcmtk is not installed")
         return []
-    peers = {"storescp, which syncs nothing": (through_storescp, shutil.which("storescp"))}
-    has_orthanc = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
-    peers["Orthanc, SyncStorageArea"] = (through_orthanc, has_orthanc)
+    peers = {
+        "storescp, which syncs nothing": (through_storescp, program("storescp")),
+        "Orthanc, SyncStorageArea": (through_orthanc, program("Orthanc")),
+    }
     with tempfile.TemporaryDirectory() as name:
         top, fresh = Path(name), itertools.count()
         folder = written(top / "images", images, side)
-        ways = {"ours": through_us, **{peer: way for peer, (way, there) in peers.items() if there}}
+        ways = {"ours": through_us, **{who: way for who, (way, there) in peers.items() if there}}
 
         def contender(way: Callable[[Path, Path], float]) -> Callable[[], float]:
             return lambda: way(folder, top / f"into-{next(fresh)}")

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +21,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
-from tests.support import peer
+from tests.support import eventually, peer
 from tests.unit.intake.making import STUDY, Running, associated, config_for, data_set, listening, send
 from triaged.clock import now
 from triaged.config import Config
@@ -40,13 +39,6 @@ from triaged.store import Store
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 QUICK = "[assembly]\nquiet_s = 0.2\nidle_s = 0.2\nhard_timeout_s = 60.0\n"
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 5.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to hold"
-        time.sleep(0.02)
 
 
 def settled(running: Running) -> bool:

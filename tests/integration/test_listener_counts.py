@@ -12,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
-from tests.support import free_port
+from tests.support import eventually, free_port
 from tests.unit.intake.making import STUDY, config_for, data_set, listening, send
 from triaged.clock import now
 from triaged.config import Pacs
@@ -94,10 +94,7 @@ def test_missing_images_prolong_the_wait_and_their_arrival_ends_it(
                 time.sleep(0.05)
             return running.store.studies.get(STUDY).state
 
-        deadline = time.monotonic() + 5.0
-        while asked.expected(STUDY, now()) is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(lambda: asked.expected(STUDY, now()) is not None)
         assert state_after(1.0) is StudyState.RECEIVING
         send(running.port, data_set(2))
         assert state_after(5.0) is StudyState.READY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 
-from tests.support import peer
+from tests.support import eventually, peer
 from tests.unit.intake.making import Running, config_for, data_set, listening, send
 from triaged.intake.headers import Unidentified, read_headers
 from triaged.intake.selection import select
@@ -112,10 +111,7 @@ def test_each_odd_file_is_kept_or_refused_by_name(tmp_path: Path, shared_data: P
         versions = len(list(running.spool.versions.rglob("*.dcm")))
         assert spooled + versions == kept
         assert send(running.port, data_set()) == [0]
-        deadline = time.monotonic() + 5
-        while sum(s.instance_count for s in running.store.studies.all()) != spooled + 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: sum(s.instance_count for s in running.store.studies.all()) == spooled + 1)
 
 
 def test_every_folder_of_the_torture_set_is_covered(shared_data: Path) -> None:

@@ -18,13 +18,12 @@ from tests.integration.odd_pacs import OddPacs, odd_pacs
 from tests.integration.outbox_house import House, settings
 from tests.integration.test_outbox import data_set_of
 from tests.orthanc import orthanc
+from tests.support import PATIENCE_S, eventually
 from triaged import clock
 from triaged.config import Config
 from triaged.lifeline import ORPHANED
 from triaged.records import DeliveryState, Role
 from triaged.results.outbox import run
-
-PATIENCE_S = 60.0
 
 
 @dataclass
@@ -58,13 +57,6 @@ def outbox_process(config: Config) -> Iterator[Process]:
         process.close()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def all_sent(house: House, study: str) -> bool:
     return set(house.states(study).values()) == {DeliveryState.SENT}
 
@@ -78,13 +70,13 @@ def test_killed_between_encoding_and_sending_it_sends_those_bytes_once(tmp_path:
         house.now = clock.now()
         study = house.analysed("killed")
         with outbox_process(house.config) as outbox:
-            wait_for(lambda: all(d.path for d in house.deliveries(study).values()))
+            eventually(lambda: all(d.path for d in house.deliveries(study).values()))
             outbox.kill()
     encoded = {d.sop_uid: d.sha256 for d in house.deliveries(study).values()}
     assert set(house.states(study).values()) == {DeliveryState.SENDING}
 
     with orthanc(tmp_path, extra={"DicomPort": port}) as pacs, outbox_process(house.config):
-        wait_for(lambda: all_sent(house, study))
+        eventually(lambda: all_sent(house, study))
         assert pacs.sop_uids(study) == sorted(encoded)
         for delivery in house.deliveries(study).values():
             stored = (house.config.storage.path / str(delivery.path)).read_bytes()
@@ -119,7 +111,7 @@ def test_killed_between_sending_and_marking_it_sends_the_same_bytes_again(tmp_pa
     with disturbed(tmp_path, Process.kill) as (pacs, house, study, _):
         assert house.states(study)[Role.SEG] is DeliveryState.SENDING
         with outbox_process(house.config):
-            wait_for(lambda: all_sent(house, study))
+            eventually(lambda: all_sent(house, study))
     assert [role for _, role, _ in pacs.received] == [Role.SEG, Role.SEG, Role.SR, Role.PICTURE]
     assert pacs.received[0] == pacs.received[1]
 

@@ -14,7 +14,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from tests.integration.odd_pacs import ABORT, OddPacs, odd_pacs
 from tests.integration.outbox_house import House, settings
-from tests.support import free_port, peer
+from tests.support import eventually, free_port, peer
 from triaged.records import DeliveryState, Role
 from triaged.results.outbox import PROBE_LONGEST_S
 
@@ -231,7 +231,7 @@ def test_a_pacs_that_takes_implicit_vr_only_gets_the_same_content(house_for: Mak
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await_port(port)
+        eventually(lambda: _listens(port), f"nothing listens on port {port}")
         house = house_for(port)
         study = house.analysed("implicit")
         assert house.deliver_all() == 3
@@ -250,11 +250,6 @@ def test_a_pacs_that_takes_implicit_vr_only_gets_the_same_content(house_for: Mak
         assert there == ours
 
 
-def _await_port(port: int) -> None:
-    deadline = time.monotonic() + 10.0
-    while time.monotonic() < deadline:
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on port {port}")
+def _listens(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0

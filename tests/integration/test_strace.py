@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import pytest
 
-from tests.support import peer
+from tests.support import eventually, peer
 from tests.unit.intake.making import STUDY, data_set, send
 
 SERVE = """
@@ -78,11 +77,8 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
-            deadline = time.monotonic() + 60
-            while not (folder / "port").exists():
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            eventually(lambda: (folder / "port").exists() or process.poll() is not None)
+            assert process.poll() is None
             port = int((folder / "port").read_text())
             assert send(port, *(data_set(k) for k in range(1, 4))) == [0, 0, 0]
         finally:

@@ -6,13 +6,14 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from tests.support import eventually
 from tests.unit.web import sample
 from tests.unit.web.serving import Served, serving
 from triaged.clock import now
@@ -44,13 +45,6 @@ def api(served: Served) -> Iterator[httpx.Client]:
     """A program: no cookies, no Origin."""
     with httpx.Client(base_url=served.base, timeout=30) as client:
         yield client
-
-
-def eventually(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 # -- what it says ------------------------------------------------------------------------------------------------

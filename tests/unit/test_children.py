@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support import PATIENCE_S, eventually
 from tests.unit import child_entries
 from triaged.children import LONGEST_PAUSE_S, SETTLED_AFTER_S, Child
 from triaged.clock import Now
 from triaged.lifeline import ORPHANED
 
 START = Now(utc=datetime(2026, 3, 9, 8, tzinfo=UTC), mono_s=1000.0)
-LIMIT_S = 30.0
 
 
 @contextmanager
@@ -35,23 +35,16 @@ def started(entry: Callable[..., None]) -> Iterator[Child]:
         child.join(1.0)
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def until_ready(child: Child, at: Now = START) -> None:
     def ready() -> bool:
         child.listen(at)
         return child.ready
 
-    until(ready)
+    eventually(ready)
 
 
 def until_dead(child: Child) -> None:
-    until(lambda: not child.alive)
+    eventually(lambda: not child.alive)
 
 
 def test_a_child_says_when_it_is_ready_and_leaves_when_asked() -> None:
@@ -60,7 +53,7 @@ def test_a_child_says_when_it_is_ready_and_leaves_when_asked() -> None:
         until_ready(child)
         assert child.detail == {"pid": child.pid}
         child.drain()
-        assert child.join(LIMIT_S)
+        assert child.join(PATIENCE_S)
         assert child.exit_status == 0
 
 
@@ -72,7 +65,7 @@ def test_what_a_child_works_on_is_known_since_when() -> None:
             child.listen(START.later(3.0))
             return child.task is not None
 
-        until(at_work)
+        eventually(at_work)
         assert (child.task, child.task_since_s) == ({"token": "t", "study": "1.2.3"}, 1003.0)
         child.drain()
         until_dead(child)
@@ -142,7 +135,7 @@ def test_signals_of_the_terminal_are_the_supervisors_business() -> None:
         time.sleep(0.2)
         assert child.alive
         child.drain()
-        assert child.join(LIMIT_S)
+        assert child.join(PATIENCE_S)
 
 
 def test_a_child_whose_supervisor_is_gone_leaves_at_once() -> None:
@@ -166,7 +159,7 @@ def test_children_do_not_outlive_a_killed_supervisor() -> None:
         assert len(pids) == 2
         children = [psutil.Process(pid) for pid in pids]
         supervisor.kill()
-        _, alive = psutil.wait_procs(children, timeout=LIMIT_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
     assert not alive
 
 
