@@ -55,29 +55,32 @@ class FewShotNet(nn.Module):
 
     def forward(self, x: Tensor, support: Tensor, mask: Tensor) -> Tensor:
         """Queries, supports (N, 1, H, W) in [0, 1] and the supports' lesions, 0 or 1, to logits (N, 1, H, W)."""
-        rows, columns = x.shape[-2:]
-        known = to_multiple(torch.cat([support, support, mask], dim=1), SMALLEST)
-        asked = to_multiple(x.expand(-1, 3, -1, -1), SMALLEST)
-        told, seen = self.conditioner.encode(known), self.segmenter.encode(asked)
-        a, b = told[-1], seen[-1]
-        for level in reversed(range(len(DECODED))):
-            a = self.conditioner.decode(level, a, told)
-            b = self.segmenter.decode(level, b, seen)
-            both = self.recombine[level](torch.cat([a, b], dim=1))
-            a, b = a + both, b + both
-        result: Tensor = self.head(b)
-        return result[..., :rows, :columns]
+        asked = self.segmenter.encode(_query(x))
+        return self._decoded(self.conditioner.encode(_known(support, mask)), asked)[..., : x.shape[2], : x.shape[3]]
 
     def answer(self, x: Tensor) -> Tensor:
-        """Probabilities (N, 1, H, W) of queries, the mean over the supports that the network carries."""
+        """Probabilities (N, 1, H, W) of queries, the mean over the supports that the network carries. Queries and
+        supports are encoded once, however many of the others there are."""
         size = x.shape[-2:]
         images = F.interpolate(self.support_images, size=size, mode="bilinear")
         masks = F.interpolate(self.support_masks, size=size, mode="nearest")
-        each = [
-            torch.sigmoid(self(x, image.expand_as(x), mask.expand_as(x)))
-            for image, mask in zip(images, masks, strict=True)
-        ]
-        return torch.stack(each).mean(0)
+        asked, known = self.segmenter.encode(_query(x)), self.conditioner.encode(_known(images, masks))
+        each = []
+        for n in range(len(images)):
+            told = [level[n : n + 1].expand(len(x), -1, -1, -1) for level in known]
+            each.append(torch.sigmoid(self._decoded(told, asked)))
+        return torch.stack(each).mean(0)[..., : size[0], : size[1]]
+
+    def _decoded(self, told: Sequence[Tensor], asked: Sequence[Tensor]) -> Tensor:
+        """Logits (N, 1, H, W) of what both paths' encoders see, from the coarsest level up."""
+        a, b = told[-1], asked[-1]
+        for level in reversed(range(len(DECODED))):
+            a = self.conditioner.decode(level, a, told)
+            b = self.segmenter.decode(level, b, asked)
+            both = self.recombine[level](torch.cat([a, b], dim=1))
+            a, b = a + both, b + both
+        result: Tensor = self.head(b)
+        return result
 
 
 class Path(nn.Module):
@@ -156,6 +159,16 @@ class Recombination(nn.Module):
         x = F.relu(self.join(x))
         result: Tensor = x * self.channel(x) + x * self.pixel(x)
         return result
+
+
+def _known(support: Tensor, mask: Tensor) -> Tensor:
+    """What the conditioner sees: the slice twice and its mask."""
+    return to_multiple(torch.cat([support, support, mask], dim=1), SMALLEST)
+
+
+def _query(x: Tensor) -> Tensor:
+    """What the segmenter sees: the slice three times."""
+    return to_multiple(x.expand(-1, 3, -1, -1), SMALLEST)
 
 
 def _branch(channels: int, dilations: Sequence[int]) -> nn.Sequential:
