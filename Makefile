@@ -13,8 +13,9 @@ demo: $(VENV)/.core           ## Synthetic studies through a PACS and the daemon
 serve: $(VENV)/.core          ## Run the daemon with CONFIG=FILE.
 	$(BIN)/triaged serve --config $(CONFIG)
 
+# One process more than the two cores of the CI: tests of daemons and sockets wait a good part of their time.
 test: $(VENV)/.dev            ## All tests. What needs Orthanc, dcmtk, dicom3tools or Chromium skips where it is absent.
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 lint: $(VENV)/.dev            ## Style, types, import arrows.
 	$(BIN)/ruff check .
