@@ -330,13 +330,16 @@ def test_several_are_marked_as_read_after_they_were_named(served: Served, screen
 def test_rows_keep_still_under_the_pointer_until_asked(served: Served, screen: Screen) -> None:
     page = screen.page
     before = screen.order
-    page.mouse.move(600, 500)
-    page.mouse.move(602, 500)
-    under = "document.elementFromPoint(602, 500).closest('tr.row').dataset.uid"
+    box = page.locator("tr.row").nth(2).bounding_box()
+    assert box is not None
+    x, y = box["x"] + 200, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.move(x + 2, y)
+    under = f"document.elementFromPoint({x + 2}, {y}).closest('tr.row').dataset.uid"
     uid = page.evaluate(under)
     new = urgent(served)
     expect(page.locator("#changes")).to_have_text("1 change – show")  # one study is new; those it pushed down are not
-    page.mouse.move(604, 500)
+    page.mouse.move(x + 4, y)
     assert page.evaluate(under) == uid
     assert screen.order == before
     expect(page.locator("#live")).to_contain_text("New urgent study at rank")
