@@ -23,7 +23,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu_primitives import P_DATA
 
-from tests.support import PATIENCE_S, eventually, free_port
+from tests.support import eventually, free_port
 from tests.unit.intake.making import STUDY, Running, associated, config_for, data_set, listening, send
 from triaged.config import Config
 from triaged.intake import wire
@@ -39,7 +39,7 @@ def still_serves(running: Running) -> bool:
 
 
 def until_gone(running: Running) -> None:
-    eventually(lambda: not running.listener._ae.active_associations)
+    eventually(lambda: not running.listener._ae.active_associations, within_s=10.0)
 
 
 def begin_object(association: Any) -> None:
@@ -64,7 +64,7 @@ def test_an_object_broken_off_in_the_middle_leaves_nothing(tmp_path: Path, how: 
         with associated(running.port, [data_set()]) as association:
             assert association.send_c_store(data_set(7)).Status == 0
             begin_object(association)
-            eventually(running.leftovers)
+            eventually(running.leftovers, within_s=5.0)
             if how == "abort":
                 association.abort()
             else:
@@ -127,7 +127,7 @@ def test_a_store_that_names_no_instance_is_aborted_not_ignored(tmp_path: Path) -
             request.AffectedSOPClassUID = data_set().SOPClassUID
             request.DataSet = BytesIO(encode(data_set(), False, True) or b"")
             association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-            eventually(lambda: association.is_aborted)
+            eventually(lambda: association.is_aborted, within_s=5.0)
         until_gone(running)
         assert running.leftovers() == []
         assert still_serves(running)
@@ -150,7 +150,7 @@ def test_connections_that_say_nothing_take_no_place_and_are_bounded(tmp_path: Pa
         assert still_serves(running)
         for _ in range(SILENT_PER_ADDRESS - 26):
             open_ones.enter_context(socket.create_connection(("127.0.0.1", running.port)))
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline:  # until those before it have their threads
             with socket.create_connection(("127.0.0.1", running.port), timeout=0.5) as one_more:
                 try:

@@ -18,12 +18,14 @@ from tests.integration.odd_pacs import OddPacs, odd_pacs
 from tests.integration.outbox_house import House, settings
 from tests.integration.test_outbox import data_set_of
 from tests.orthanc import orthanc
-from tests.support import PATIENCE_S, eventually
+from tests.support import eventually
 from triaged import clock
 from triaged.config import Config
 from triaged.lifeline import ORPHANED
 from triaged.records import DeliveryState, Role
 from triaged.results.outbox import run
+
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -70,13 +72,13 @@ def test_killed_between_encoding_and_sending_it_sends_those_bytes_once(tmp_path:
         house.now = clock.now()
         study = house.analysed("killed")
         with outbox_process(house.config) as outbox:
-            eventually(lambda: all(d.path for d in house.deliveries(study).values()))
+            eventually(lambda: all(d.path for d in house.deliveries(study).values()), within_s=PATIENCE_S)
             outbox.kill()
     encoded = {d.sop_uid: d.sha256 for d in house.deliveries(study).values()}
     assert set(house.states(study).values()) == {DeliveryState.SENDING}
 
     with orthanc(tmp_path, extra={"DicomPort": port}) as pacs, outbox_process(house.config):
-        eventually(lambda: all_sent(house, study))
+        eventually(lambda: all_sent(house, study), within_s=PATIENCE_S)
         assert pacs.sop_uids(study) == sorted(encoded)
         for delivery in house.deliveries(study).values():
             stored = (house.config.storage.path / str(delivery.path)).read_bytes()
@@ -111,7 +113,7 @@ def test_killed_between_sending_and_marking_it_sends_the_same_bytes_again(tmp_pa
     with disturbed(tmp_path, Process.kill) as (pacs, house, study, _):
         assert house.states(study)[Role.SEG] is DeliveryState.SENDING
         with outbox_process(house.config):
-            eventually(lambda: all_sent(house, study))
+            eventually(lambda: all_sent(house, study), within_s=PATIENCE_S)
     assert [role for _, role, _ in pacs.received] == [Role.SEG, Role.SEG, Role.SR, Role.PICTURE]
     assert pacs.received[0] == pacs.received[1]
 

@@ -77,7 +77,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
-            eventually(lambda: (folder / "port").exists() or process.poll() is not None)
+            eventually(lambda: (folder / "port").exists() or process.poll() is not None, within_s=60.0)
             assert process.poll() is None
             port = int((folder / "port").read_text())
             assert send(port, *(data_set(k) for k in range(1, 4))) == [0, 0, 0]
